@@ -1,0 +1,123 @@
+package matching
+
+// EventKind tells what an Event reports.
+type EventKind uint8
+
+// Event kinds.
+const (
+	// EventTrade: OrderID is the maker, TakerID the taker; Price, Qty, Quote,
+	// Fee (maker's) and TakerFee belong to this trade. It is followed, in the
+	// same Apply, by one EventOrder for the maker and, at the end, one for the taker.
+	EventTrade EventKind = iota + 1
+	// EventOrder: the order OrderID is now in State, with its cumulative facts.
+	EventOrder
+	// EventReject: the command was refused for Reason and changed nothing.
+	EventReject
+	// EventRules and EventPhase: the command changed the symbol.
+	EventRules
+	EventPhase
+	// EventContinue: the command hit its cap; Apply must be called with OpContinue next.
+	EventContinue
+)
+
+// OrderState is the life of an order.
+type OrderState uint8
+
+// Order states. Everything after StatePartiallyFilled is final.
+const (
+	StateNew             OrderState = iota + 1 // rests in the book
+	StatePendingTrigger                        // a stop order waiting for its price
+	StatePartiallyFilled                       // rests, some of it has traded
+	StateFilled
+	StateCanceled
+	StateExpired        // IOC or market remainder, FOK that cannot fill
+	StateExpiredInMatch // self-trade prevention
+	StateRejected
+)
+
+// Final reports whether an order in this state is over.
+func (s OrderState) Final() bool { return s >= StateFilled }
+
+// Event is one output of a book. It is a plain value without pointers.
+//
+// The cumulative fields are facts about the order OrderID after the event
+// (MONEY-SAFETY rule H12): nobody downstream recomputes them.
+type Event struct {
+	Kind   EventKind
+	State  OrderState
+	Side   Side // of OrderID
+	Reason Reason
+	Phase  Phase
+
+	OrderID  uint64
+	MemberID uint64 // of OrderID
+
+	TakerID       uint64 // trade
+	TakerMemberID uint64 // trade
+	TradeID       uint64 // trade; counts from 1 without gaps
+
+	Price    int64 // trade: ticks
+	Qty      int64 // trade: lots
+	Quote    int64 // trade: turnover in quote units
+	Fee      int64 // trade: the maker's fee, units of what it receives
+	TakerFee int64 // trade: the taker's fee, units of what it receives
+
+	CumQty        int64 // order: lots traded so far
+	CumQuote      int64 // order: turnover so far, quote units
+	CumFee        int64 // order: fees so far, units of what it receives
+	LeavesQty     int64 // order: lots still open, 0 when State is final
+	HeldRemaining int64 // order: what of Hold is still needed; 0 when State is final
+}
+
+// Reason says why a command was refused or an order ended. The values are part
+// of the log's meaning: never renumber.
+type Reason uint8
+
+// Reasons.
+const (
+	ReasonNone              Reason = 0
+	ReasonUnknownOrder      Reason = 1
+	ReasonDuplicateOrder    Reason = 2
+	ReasonBadCommand        Reason = 3 // a field that cannot be
+	ReasonNoRules           Reason = 4 // the symbol is not listed yet
+	ReasonHalted            Reason = 5
+	ReasonCancelOnly        Reason = 6
+	ReasonPriceRange        Reason = 7
+	ReasonQtyRange          Reason = 8
+	ReasonOverflow          Reason = 9
+	ReasonHoldTooSmall      Reason = 10
+	ReasonPostOnlyWouldTake Reason = 11
+	ReasonFOKUnfillable     Reason = 12
+	ReasonNoLiquidity       Reason = 13 // market or IOC remainder
+	ReasonSelfTrade         Reason = 14
+	ReasonPriceBand         Reason = 15
+	ReasonWouldTrigger      Reason = 16 // a stop order whose price is reached already
+	ReasonUserCancel        Reason = 17
+	ReasonHoldExhausted     Reason = 18 // a market buy whose Hold buys no further lot
+	ReasonQuoteQtyReached   Reason = 19
+)
+
+// Engine is what a book can do; Book and the naive twin both implement it.
+type Engine interface {
+	// Apply executes one command and appends its events to out. It never
+	// panics on any input: what cannot be done is an EventReject.
+	Apply(cmd *Command, out []Event) []Event
+	// Best returns the best price of a side in ticks.
+	Best(side Side) (price int64, ok bool)
+	// LevelQty returns the open lots at a price, 0 if there is no such level.
+	LevelQty(side Side, price int64) int64
+	// Depth calls yield for each level of a side, best first, until it returns false.
+	Depth(side Side, yield func(price, qty int64) bool)
+	// Open returns the number of orders that can still trade, triggers included.
+	Open() int
+	// Order returns the state of an open order as an EventOrder.
+	Order(id uint64) (Event, bool)
+	// LastPrice returns the price of the last trade in ticks, 0 before the first.
+	LastPrice() int64
+	// StateHash is a hash of everything that decides future events. It does not
+	// depend on the implementation: Book and twin agree.
+	StateHash() uint64
+	// Snapshot appends a versioned, checksummed image; Restore replaces the state by one.
+	Snapshot(dst []byte) []byte
+	Restore(src []byte) error
+}
