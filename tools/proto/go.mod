@@ -1,4 +1,4 @@
-module mscoin/tools
+module mscoin/tools/proto
 
 go 1.26
 

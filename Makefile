@@ -1,0 +1,82 @@
+# mscoin: every way to run, test and look at the exchange. `make help` lists them.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export CGO_ENABLED ?= 0
+
+MSCOIN_DATA ?= ./data
+LINT  := go tool -modfile=tools/lint/go.mod golangci-lint
+BUF   := go tool -modfile=../tools/proto/go.mod buf
+SERVICES := exchange market wallet ucenter gateway
+
+##@ Use
+.PHONY: run
+run: bin/mscoin ## start the whole exchange in one process (data under ./data)
+	@exec ./bin/mscoin
+
+.PHONY: demo
+demo: ## trade with the two demo accounts against a running exchange and show what happened
+	@go run ./deploy/demo
+
+.PHONY: reconcile
+reconcile: ## account for every cent: compare orders, trades, holds, journal and balances
+	@go run ./deploy/reconcile
+
+.PHONY: clean
+clean: ## remove built programs (never data)
+	rm -rf bin
+
+##@ Develop
+.PHONY: build
+build: bin/mscoin ## build the all-in-one program and every service into ./bin
+	@for s in $(SERVICES); do go build -trimpath -o bin/$$s ./$$s; done
+
+.PHONY: bin/mscoin
+bin/mscoin:
+	@go build -trimpath -o bin/mscoin ./deploy/allinone
+
+.PHONY: test
+test: ## run every test; needs only Go (MariaDB's tests run where mariadbd is installed)
+	go test -timeout 9m ./...
+
+.PHONY: test-race
+test-race: ## run every test under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -timeout 20m ./...
+
+.PHONY: lint
+lint: ## vet the code, the protocol files and the modules
+	$(LINT) run ./...
+	cd grpc-common && $(BUF) lint
+
+.PHONY: proto
+proto: ## generate grpc-common/gen from grpc-common/proto
+	cd grpc-common && $(BUF) generate
+
+.PHONY: proto-check
+proto-check: ## fail when grpc-common/gen is not what the protocol files give, or when they break clients
+	cd grpc-common && $(BUF) generate && git diff --exit-code -- gen && test -z "$$(git status --porcelain gen)"
+	@if git cat-file -e origin/main:grpc-common/buf.yaml 2>/dev/null; then \
+	  cd grpc-common && $(BUF) breaking --against '../.git#ref=origin/main,subdir=grpc-common'; \
+	else echo "buf breaking: nothing landed yet to compare with"; fi
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder for FUZZTIME each (default 20s)
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | grep -v '/bench/' | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -c6-); do \
+	    go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-20s} ./$$p; done; done
+
+.PHONY: docs
+docs: ## draw the pictures of docs/ from their text (needs graphviz)
+	dot -Tsvg docs/order.dot -o docs/order.svg
+
+##@ Measure
+.PHONY: bench-matching
+bench-matching: ## measure the order book against its floor and its rivals
+	@cd exchange/matching/bench && go run .
+
+##@ Help
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z0-9_\/-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nMSCOIN_ADDR (default 127.0.0.1:8080) and MSCOIN_DATA (default ./data) move the exchange.\n'
