@@ -1,0 +1,123 @@
+package errs
+
+// Code is the stable public name of a rule that refused a request. Clients compare
+// codes, so a code is never renamed, reused or removed: this file is append-only.
+// Each code says what it means and of which kind it is.
+type Code string
+
+// Codes of the machinery.
+const (
+	// CodeInternal (Internal): a defect or a broken dependency.
+	CodeInternal Code = "INTERNAL"
+	// CodeUnknownOutcome (UnknownOutcome): it may have happened; query before repeating.
+	CodeUnknownOutcome Code = "UNKNOWN_OUTCOME"
+	// CodeUnavailable (Unavailable): refused before anything was done; try again.
+	CodeUnavailable Code = "UNAVAILABLE"
+	// CodeBadRequest (InvalidArgument): a parameter is missing, empty or malformed.
+	CodeBadRequest Code = "BAD_REQUEST"
+	// CodeBadNumber (InvalidArgument): a text is not a plain decimal number.
+	CodeBadNumber Code = "BAD_NUMBER"
+	// CodeBadPrecision (InvalidArgument): more decimals than the coin keeps.
+	CodeBadPrecision Code = "BAD_PRECISION"
+	// CodeNumberOutOfRange (InvalidArgument): a number, or a result of arithmetic on
+	// it, does not fit the units the exchange counts in.
+	CodeNumberOutOfRange Code = "NUMBER_OUT_OF_RANGE"
+	// CodeIdempotencyMismatch (FailedPrecondition): the idempotency key was used
+	// before, for a different request.
+	CodeIdempotencyMismatch Code = "IDEMPOTENCY_MISMATCH"
+	// CodeRateLimited (TooManyRequests): the caller's limit is used up.
+	CodeRateLimited Code = "RATE_LIMITED"
+)
+
+// Codes of symbols, coins and trading rules.
+const (
+	// CodeUnknownSymbol (NotFound): no such symbol is listed.
+	CodeUnknownSymbol Code = "UNKNOWN_SYMBOL"
+	// CodeUnknownCoin (NotFound): no such coin is listed.
+	CodeUnknownCoin Code = "UNKNOWN_COIN"
+	// CodeSymbolExists (AlreadyExists): the symbol is listed.
+	CodeSymbolExists Code = "SYMBOL_EXISTS"
+	// CodeCoinExists (AlreadyExists): the coin is listed.
+	CodeCoinExists Code = "COIN_EXISTS"
+	// CodeBadSymbolRules (InvalidArgument): rules that could overflow, round or
+	// contradict each other are not listed.
+	CodeBadSymbolRules Code = "BAD_SYMBOL_RULES"
+	// CodeMarketClosed (FailedPrecondition): the symbol does not accept this now.
+	CodeMarketClosed Code = "MARKET_CLOSED"
+	// CodeBadPriceTick (InvalidArgument): the price is not a multiple of the tick.
+	CodeBadPriceTick Code = "BAD_PRICE_TICK"
+	// CodeBadLot (InvalidArgument): the quantity is not a multiple of the lot.
+	CodeBadLot Code = "BAD_LOT"
+	// CodeBadPriceRange (InvalidArgument): the price is outside the symbol's range or band.
+	CodeBadPriceRange Code = "BAD_PRICE_RANGE"
+	// CodeBadQtyRange (InvalidArgument): the quantity is outside the symbol's range.
+	CodeBadQtyRange Code = "BAD_QTY_RANGE"
+	// CodeBadNotional (InvalidArgument): price × quantity is outside the symbol's range.
+	CodeBadNotional Code = "BAD_NOTIONAL"
+)
+
+// Codes of orders.
+const (
+	// CodeUnknownOrder (NotFound): no such order, or not the caller's.
+	CodeUnknownOrder Code = "UNKNOWN_ORDER"
+	// CodeOrderNotOpen (FailedPrecondition): the order has ended.
+	CodeOrderNotOpen Code = "ORDER_NOT_OPEN"
+	// CodeDuplicateClientOrderID (AlreadyExists): the member has used this client order id.
+	CodeDuplicateClientOrderID Code = "DUPLICATE_CLIENT_ORDER_ID"
+	// CodeTooManyOpenOrders (FailedPrecondition): the member's open orders are at the limit.
+	CodeTooManyOpenOrders Code = "TOO_MANY_OPEN_ORDERS"
+	// CodePostOnlyWouldTake (FailedPrecondition): a post-only order would trade on arrival.
+	CodePostOnlyWouldTake Code = "POST_ONLY_WOULD_TAKE"
+	// CodeFOKUnfillable (FailedPrecondition): a fill-or-kill order cannot be filled whole.
+	CodeFOKUnfillable Code = "FOK_UNFILLABLE"
+	// CodeNoLiquidity (FailedPrecondition): a market order finds no counterparty.
+	CodeNoLiquidity Code = "NO_LIQUIDITY"
+)
+
+// Codes of the wallet.
+const (
+	// CodeInsufficientBalance (FailedPrecondition): the available balance is too small.
+	CodeInsufficientBalance Code = "INSUFFICIENT_BALANCE"
+	// CodeHoldRefused (FailedPrecondition): a hold for this order was refused or
+	// closed before, and stays so.
+	CodeHoldRefused Code = "HOLD_REFUSED"
+)
+
+// Codes of members, sessions and API keys.
+const (
+	// CodeMemberExists (AlreadyExists): the e-mail address or phone number is registered.
+	CodeMemberExists Code = "MEMBER_EXISTS"
+	// CodeUnknownMember (NotFound): no such member.
+	CodeUnknownMember Code = "UNKNOWN_MEMBER"
+	// CodeBadCredentials (Unauthenticated): name or password is wrong; which one is not said.
+	CodeBadCredentials Code = "BAD_CREDENTIALS"
+	// CodeBadVerificationCode (FailedPrecondition): the code is wrong, used up or expired.
+	CodeBadVerificationCode Code = "BAD_VERIFICATION_CODE"
+	// CodeTokenExpired (Unauthenticated): the session token is expired, revoked or invalid.
+	CodeTokenExpired Code = "TOKEN_EXPIRED"
+	// CodeBadAPIKey (Unauthenticated): no such API key, or it is revoked.
+	CodeBadAPIKey Code = "BAD_API_KEY"
+	// CodeBadSignature (Unauthenticated): the signature does not match the request.
+	CodeBadSignature Code = "BAD_SIGNATURE"
+	// CodeBadTimestamp (InvalidArgument): the request's time is outside its window.
+	CodeBadTimestamp Code = "BAD_TIMESTAMP"
+	// CodeAPIKeyNotPermitted (PermissionDenied): the key lacks the permission or the
+	// address is not on its list.
+	CodeAPIKeyNotPermitted Code = "API_KEY_NOT_PERMITTED"
+	// CodePermissionDenied (PermissionDenied): the caller may not do this.
+	CodePermissionDenied Code = "PERMISSION_DENIED"
+	// CodeUnauthenticated (Unauthenticated): no credentials were given.
+	CodeUnauthenticated Code = "UNAUTHENTICATED"
+	// CodeBadAPIKeyFormat (Unauthenticated): the text cannot be an API key.
+	CodeBadAPIKeyFormat Code = "BAD_API_KEY_FORMAT"
+	// CodeUnknownAPIKey (NotFound): the member has no such API key.
+	CodeUnknownAPIKey Code = "UNKNOWN_API_KEY"
+	// CodeTooManyAPIKeys (FailedPrecondition): the member's API keys are at the limit.
+	CodeTooManyAPIKeys Code = "TOO_MANY_API_KEYS"
+	// CodeBadContact (InvalidArgument): not an e-mail address or phone number that is accepted.
+	CodeBadContact Code = "BAD_CONTACT"
+	// CodeWeakPassword (InvalidArgument): the password breaks the password rules.
+	CodeWeakPassword Code = "WEAK_PASSWORD"
+	// CodeBadUsername (InvalidArgument): the display name breaks the name rules.
+	CodeBadUsername Code = "BAD_USERNAME"
+)
