@@ -376,7 +376,9 @@ type SendVerificationCodeRequest struct {
 	// Kind of contact.
 	ContactType ContactType `protobuf:"varint,1,opt,name=contact_type,json=contactType,proto3,enum=ucenter.v1.ContactType" json:"contact_type,omitempty"`
 	// Address or number.
-	Contact       string `protobuf:"bytes,2,opt,name=contact,proto3" json:"contact,omitempty"`
+	Contact string `protobuf:"bytes,2,opt,name=contact,proto3" json:"contact,omitempty"`
+	// Address of the client, for limits; may be empty.
+	ClientIp      string `protobuf:"bytes,3,opt,name=client_ip,json=clientIp,proto3" json:"client_ip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -421,6 +423,13 @@ func (x *SendVerificationCodeRequest) GetContactType() ContactType {
 func (x *SendVerificationCodeRequest) GetContact() string {
 	if x != nil {
 		return x.Contact
+	}
+	return ""
+}
+
+func (x *SendVerificationCodeRequest) GetClientIp() string {
+	if x != nil {
+		return x.ClientIp
 	}
 	return ""
 }
@@ -474,7 +483,9 @@ type RegisterRequest struct {
 	// Password.
 	Password string `protobuf:"bytes,4,opt,name=password,proto3" json:"password,omitempty"`
 	// Display name; made up when empty.
-	Username      string `protobuf:"bytes,5,opt,name=username,proto3" json:"username,omitempty"`
+	Username string `protobuf:"bytes,5,opt,name=username,proto3" json:"username,omitempty"`
+	// Address of the client, for limits; may be empty.
+	ClientIp      string `protobuf:"bytes,6,opt,name=client_ip,json=clientIp,proto3" json:"client_ip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -540,6 +551,13 @@ func (x *RegisterRequest) GetPassword() string {
 func (x *RegisterRequest) GetUsername() string {
 	if x != nil {
 		return x.Username
+	}
+	return ""
+}
+
+func (x *RegisterRequest) GetClientIp() string {
+	if x != nil {
+		return x.ClientIp
 	}
 	return ""
 }
@@ -1640,17 +1658,19 @@ const file_ucenter_v1_ucenter_proto_rawDesc = "" +
 	"\x05label\x18\x02 \x01(\tR\x05label\x128\n" +
 	"\vpermissions\x18\x03 \x03(\x0e2\x16.ucenter.v1.PermissionR\vpermissions\x12\x17\n" +
 	"\aip_list\x18\x04 \x03(\tR\x06ipList\x12$\n" +
-	"\x0ecreate_time_ms\x18\x05 \x01(\x03R\fcreateTimeMs\"s\n" +
+	"\x0ecreate_time_ms\x18\x05 \x01(\x03R\fcreateTimeMs\"\x90\x01\n" +
 	"\x1bSendVerificationCodeRequest\x12:\n" +
 	"\fcontact_type\x18\x01 \x01(\x0e2\x17.ucenter.v1.ContactTypeR\vcontactType\x12\x18\n" +
-	"\acontact\x18\x02 \x01(\tR\acontact\"\x1e\n" +
-	"\x1cSendVerificationCodeResponse\"\xb3\x01\n" +
+	"\acontact\x18\x02 \x01(\tR\acontact\x12\x1b\n" +
+	"\tclient_ip\x18\x03 \x01(\tR\bclientIp\"\x1e\n" +
+	"\x1cSendVerificationCodeResponse\"\xd0\x01\n" +
 	"\x0fRegisterRequest\x12:\n" +
 	"\fcontact_type\x18\x01 \x01(\x0e2\x17.ucenter.v1.ContactTypeR\vcontactType\x12\x18\n" +
 	"\acontact\x18\x02 \x01(\tR\acontact\x12\x12\n" +
 	"\x04code\x18\x03 \x01(\tR\x04code\x12\x1a\n" +
 	"\bpassword\x18\x04 \x01(\tR\bpassword\x12\x1a\n" +
-	"\busername\x18\x05 \x01(\tR\busername\">\n" +
+	"\busername\x18\x05 \x01(\tR\busername\x12\x1b\n" +
+	"\tclient_ip\x18\x06 \x01(\tR\bclientIp\">\n" +
 	"\x10RegisterResponse\x12*\n" +
 	"\x06member\x18\x01 \x01(\v2\x12.ucenter.v1.MemberR\x06member\"c\n" +
 	"\x13CreateMemberRequest\x12\x14\n" +
