@@ -120,7 +120,11 @@ type Rules struct {
 	// Price band (PERCENT_PRICE) against the last trade price, in millionths;
 	// 0 switches a bound off. A price is refused above last×Up or below last×Down.
 	BandUpPpm, BandDownPpm int64
-	// MaxFillsPerCommand caps the trades (and expiries) of one Apply; what is
-	// left continues with OpContinue. 0: no cap.
+	// MaxFillsPerCommand caps the steps of one Apply: a step is a trade, an order
+	// expired or reduced by self-trade prevention, or the start of a triggered
+	// order. What is left continues with OpContinue. 0: no cap.
 	MaxFillsPerCommand int32
+	// MaxOpenOrders is how many orders may be open at once; beyond it orders that
+	// could stay open are refused. 0: as many as a book can hold (1<<28).
+	MaxOpenOrders int32
 }

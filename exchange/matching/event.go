@@ -95,6 +95,9 @@ const (
 	ReasonUserCancel        Reason = 17
 	ReasonHoldExhausted     Reason = 18 // a market buy whose Hold buys no further lot
 	ReasonQuoteQtyReached   Reason = 19
+	ReasonContinuePending   Reason = 20 // another command where only OpContinue may come
+	ReasonOpenOrders        Reason = 21 // a unit of the symbol cannot change under open orders
+	ReasonBookFull          Reason = 22 // Rules.MaxOpenOrders are open
 )
 
 // Engine is what a book can do; Book and the naive twin both implement it.
