@@ -121,3 +121,23 @@ const (
 	// CodeBadUsername (InvalidArgument): the display name breaks the name rules.
 	CodeBadUsername Code = "BAD_USERNAME"
 )
+
+// Codes of the parameters of an order.
+const (
+	// CodeMissingParameter (InvalidArgument): a parameter that this kind of order needs is missing; the detail names it.
+	CodeMissingParameter Code = "MISSING_PARAMETER"
+	// CodeUnexpectedParameter (InvalidArgument): a parameter that this kind of order does not take; the detail names it.
+	CodeUnexpectedParameter Code = "UNEXPECTED_PARAMETER"
+	// CodeBadSide (InvalidArgument): neither buy nor sell.
+	CodeBadSide Code = "BAD_SIDE"
+	// CodeBadOrderType (InvalidArgument): no such order type.
+	CodeBadOrderType Code = "BAD_ORDER_TYPE"
+	// CodeUnsupportedOrderType (InvalidArgument): the symbol does not take this type of order.
+	CodeUnsupportedOrderType Code = "UNSUPPORTED_ORDER_TYPE"
+	// CodeBadTimeInForce (InvalidArgument): no such time in force, or not for this type.
+	CodeBadTimeInForce Code = "BAD_TIME_IN_FORCE"
+	// CodeBadSelfTradePrevention (InvalidArgument): the mode is not allowed on the symbol.
+	CodeBadSelfTradePrevention Code = "BAD_SELF_TRADE_PREVENTION"
+	// CodeBadClientOrderID (InvalidArgument): not 1 to 36 of letters, digits and . : / _ -.
+	CodeBadClientOrderID Code = "BAD_CLIENT_ORDER_ID"
+)
