@@ -1,0 +1,101 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/zeromicro/go-zero/zrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
+)
+
+// ClientConfig is how to reach a service.
+type ClientConfig struct {
+	// Endpoints are host:port of the service's instances; requests are balanced over them.
+	Endpoints []string `json:",optional"`
+	// Target is a gRPC target (dns:///…, kubernetes) instead of Endpoints.
+	Target string `json:",optional"`
+	// TimeoutMs bounds a call whose context ends no earlier.
+	TimeoutMs int64 `json:",default=5000"`
+	// Token is the server's internal token.
+	Token string
+}
+
+// Dial returns a connection for generated clients. It does not wait for the service to be up: a call while
+// it is down fails at once with KindUnavailable. Close the closer at the end.
+//
+// Every error of a call is an *errs.Error.
+func Dial(cfg ClientConfig) (grpc.ClientConnInterface, io.Closer, error) {
+	if cfg.TimeoutMs == 0 {
+		cfg.TimeoutMs = 5000
+	}
+	if len(cfg.Endpoints) == 0 && cfg.Target == "" {
+		return nil, nil, errors.New("dial: neither endpoints nor target")
+	}
+	if cfg.Token == "" {
+		return nil, nil, errors.New("dial: no token")
+	}
+	client, err := zrpc.NewClient(zrpc.RpcClientConf{
+		Endpoints:   cfg.Endpoints,
+		Target:      cfg.Target,
+		NonBlock:    true,
+		Timeout:     cfg.TimeoutMs,
+		Middlewares: zrpc.ClientMiddlewaresConf{Trace: true, Prometheus: true, Timeout: true},
+	}, zrpc.WithDialOption(grpc.WithStatsHandler(sentWatch{})))
+	if err != nil {
+		return nil, nil, fmt.Errorf("dial: %w", err)
+	}
+	return &conn{ClientConn: client.Conn(), token: cfg.Token}, client.Conn(), nil
+}
+
+// conn adds the token to each call and converts its error.
+type conn struct {
+	*grpc.ClientConn
+	token string
+}
+
+// Invoke is one unary call.
+func (c *conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	ctx, sent := c.prepare(ctx)
+	err := c.ClientConn.Invoke(ctx, method, args, reply, opts...)
+	return fromStatus(err, sent.Load())
+}
+
+// NewStream opens a stream; errors within it are statuses.
+func (c *conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	ctx, sent := c.prepare(ctx)
+	stream, err := c.ClientConn.NewStream(ctx, desc, method, opts...)
+	return stream, fromStatus(err, sent.Load())
+}
+
+func (c *conn) prepare(ctx context.Context) (context.Context, *atomic.Bool) {
+	sent := new(atomic.Bool)
+	ctx = metadata.AppendToOutgoingContext(ctx, tokenHeader, c.token)
+	return context.WithValue(ctx, sentKey{}, sent), sent
+}
+
+type sentKey struct{}
+
+// sentWatch notes for each call whether its request was handed to a connection. Without it a refused
+// connection (nothing happened) and a connection that broke after the request (anything may have
+// happened) look alike: both are Unavailable.
+type sentWatch struct{}
+
+func (sentWatch) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+func (sentWatch) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	if _, ok := s.(*stats.OutHeader); !ok {
+		return
+	}
+	if sent, ok := ctx.Value(sentKey{}).(*atomic.Bool); ok {
+		sent.Store(true)
+	}
+}
+
+func (sentWatch) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+func (sentWatch) HandleConn(context.Context, stats.ConnStats) {}
