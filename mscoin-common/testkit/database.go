@@ -1,0 +1,120 @@
+package testkit
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/database"
+)
+
+// MySQLEnv names the environment variable with the DSN of a MySQL or MariaDB server
+// for tests. Its user must be allowed to create databases; each test gets its own.
+const MySQLEnv = "MSCOIN_TEST_MYSQL_DSN"
+
+// setupTimeout bounds opening and creating a database.
+const setupTimeout = 60 * time.Second
+
+// SQLite returns an empty database in a new file, closed when the test ends.
+func SQLite(t testing.TB) *database.DB {
+	t.Helper()
+	return OpenDatabase(t, SQLiteConfig(t))
+}
+
+// SQLiteConfig returns the configuration of a database in a new file.
+func SQLiteConfig(t testing.TB) database.Config {
+	t.Helper()
+	return database.Config{Dialect: database.SQLite, DSN: filepath.Join(t.TempDir(), "test.db")}
+}
+
+// OpenDatabase opens a database with the real clock and closes it when the test ends.
+func OpenDatabase(t testing.TB, cfg database.Config) *database.DB {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), setupTimeout)
+	defer cancel()
+	db, err := database.Open(ctx, cfg, clock.Real())
+	if err != nil {
+		t.Fatalf("open database: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close database: %v", err)
+		}
+	})
+	return db
+}
+
+// Databases runs test once for each dialect, as sub-tests with an empty database:
+// SQLite always; MariaDB with a private server of this test process when mariadbd is
+// in PATH; the server of MySQLEnv when it is set. Those that are missing are listed
+// as skipped.
+func Databases(t *testing.T, test func(t *testing.T, db *database.DB)) {
+	t.Helper()
+	DatabaseConfigs(t, func(t *testing.T, cfg database.Config) { test(t, OpenDatabase(t, cfg)) })
+}
+
+// DatabaseConfigs is Databases for tests that open the database themselves, perhaps
+// several times.
+func DatabaseConfigs(t *testing.T, test func(t *testing.T, cfg database.Config)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, SQLiteConfig(t)) })
+	t.Run("mariadb", func(t *testing.T) { test(t, MariaDBConfig(t)) })
+	t.Run("mysql", func(t *testing.T) {
+		dsn := os.Getenv(MySQLEnv)
+		if dsn == "" {
+			t.Skipf("%s is not set", MySQLEnv)
+		}
+		test(t, createDatabase(t, dsn))
+	})
+}
+
+// MariaDBConfig returns the configuration of an empty database on this test process's
+// private MariaDB server. The test is skipped when mariadbd is not installed.
+func MariaDBConfig(t testing.TB) database.Config {
+	t.Helper()
+	return createDatabase(t, mariaDBServer(t))
+}
+
+// databaseCount numbers the databases of this process.
+var databaseCount atomic.Int64
+
+// createDatabase creates an empty database on the server, dropped when the test ends.
+func createDatabase(t testing.TB, serverDSN string) database.Config {
+	t.Helper()
+	dsn, err := mysql.ParseDSN(serverDSN)
+	if err != nil {
+		t.Fatalf("the DSN of the test server is malformed")
+	}
+	name := fmt.Sprintf("mscoin_test_%d_%d", os.Getpid(), databaseCount.Add(1))
+	dsn.DBName = ""
+	onServer(t, dsn, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+	drop := dsn.Clone()
+	t.Cleanup(func() { onServer(t, drop, "DROP DATABASE "+name) })
+	dsn.DBName = name
+	return database.Config{Dialect: database.MySQL, DSN: dsn.FormatDSN()}
+}
+
+// onServer runs one statement outside any database.
+func onServer(t testing.TB, dsn *mysql.Config, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), setupTimeout)
+	defer cancel()
+	connector, err := mysql.NewConnector(dsn)
+	if err != nil {
+		t.Fatalf("test server: %v", err)
+	}
+	pool := sql.OpenDB(connector)
+	defer func() { _ = pool.Close() }()
+	if _, err := pool.ExecContext(ctx, statement); err != nil {
+		t.Fatalf("test server: %s: %v", strings.Fields(statement)[0], err)
+	}
+}
