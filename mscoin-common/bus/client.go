@@ -62,9 +62,13 @@ func (c Config) validate() error {
 	return nil
 }
 
-func (c Config) dialTimeout() time.Duration    { return time.Duration(c.DialTimeoutMs) * time.Millisecond }
-func (c Config) produceTimeout() time.Duration { return time.Duration(c.ProduceTimeoutMs) * time.Millisecond }
-func (c Config) requestTimeout() time.Duration { return time.Duration(c.RequestTimeoutMs) * time.Millisecond }
+func (c Config) dialTimeout() time.Duration { return time.Duration(c.DialTimeoutMs) * time.Millisecond }
+func (c Config) produceTimeout() time.Duration {
+	return time.Duration(c.ProduceTimeoutMs) * time.Millisecond
+}
+func (c Config) requestTimeout() time.Duration {
+	return time.Duration(c.RequestTimeoutMs) * time.Millisecond
+}
 
 // Client talks to one cluster. It is safe for concurrent use.
 type Client struct {

@@ -47,8 +47,8 @@ type Server struct {
 	register func(*grpc.Server)
 	addr     string
 
-	mu     sync.Mutex
-	grpc   *grpc.Server
+	mu   sync.Mutex
+	grpc *grpc.Server
 }
 
 // NewServer returns a server that is not listening yet. register adds the services.
