@@ -11,7 +11,6 @@ import (
 
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/money"
-	"mscoin/mscoin-common/testkit"
 )
 
 func TestParse(t *testing.T) {
@@ -139,7 +138,7 @@ func TestFormat(t *testing.T) {
 }
 
 func TestFormat_RoundTrip(t *testing.T) {
-	rng := testkit.Rand(t)
+	rng := seeded(t)
 	for range 100_000 {
 		units, scale := anyInt64(rng), rng.IntN(money.MaxScale+1)
 		if units < 0 {
