@@ -1,0 +1,377 @@
+package matching
+
+import (
+	"mscoin/exchange/matching/internal/image"
+)
+
+// Book is the order book of one symbol; it implements Engine. It is not safe
+// for concurrent use: one goroutine owns it.
+//
+// All its storage is slabs of plain values without pointers, addressed by
+// 32-bit slots and recycled last in, first out, so that what is used next is
+// what is still in the cache. In steady state a command allocates nothing.
+type Book struct {
+	recs  []record
+	free  uint32 // first free slot of recs, chained through next
+	ids   index
+	slab  pageSlab
+	lads  [4]ladder
+	fills fillSlab
+	waits waitSlab
+
+	base, quote      int64 // rules.BaseUnitsPerLot, rules.QuoteUnitsPerTickLot
+	maxPrice, maxQty int64
+	maxOpen          int
+	closed           Reason // why no order can be placed now; ReasonNone if one can
+	band             bool
+	cap              int32 // most steps of one Apply
+
+	open      int // orders in the book and in wait
+	bidCount  int // of them bids
+	waitCount int // of them in wait
+	sum       uint64
+
+	phase   Phase
+	listed  bool
+	pending bool
+	working bool // work is to be continued
+	steps   int32
+	rules   Rules
+	last    int64
+	trades  uint64
+	seq     uint64
+	low     int64 // range of trade prices that stop orders have not seen
+	high    int64
+	work    taker
+}
+
+var _ Engine = (*Book)(nil)
+
+// record is an open order: one cache line.
+type record struct {
+	id, member, seq uint64
+	leaves          int64
+	price           int64 // in wait: the stop price
+	next, prev      uint32
+	level           uint32 // page slot << pageShift | level in the page
+	more            uint32 // slot in fills, or in waits; 0: none
+	makerFee        int32
+	ladder          uint8
+	side            uint8
+}
+
+// Ladders of a book. The first two are numbered like the sides.
+const (
+	falling = 2 // orders that wait for the price to fall, highest stop first
+	rising  = 3 // orders that wait for it to rise, lowest stop first
+)
+
+// flip maps prices to keys on the ladders on which a higher price is better.
+const flip = image.MaxPrice
+
+func keyOf(ladder uint8, price int64) int64 {
+	if ladder&1 == 0 {
+		return flip - price
+	}
+	return price
+}
+
+// Option changes how a Book is made.
+type Option func(*Book)
+
+// WithCapacity makes room for n open orders in advance, so that the book does
+// not grow while it holds no more.
+func WithCapacity(n int) Option {
+	return func(b *Book) {
+		n = min(max(n, 0), image.MaxOrders)
+		b.recs = append(make([]record, 0, n+1), record{})
+		b.ids.init(n)
+	}
+}
+
+// New returns an empty book without rules.
+func New(options ...Option) *Book {
+	b := &Book{
+		closed: ReasonNoRules, phase: PhaseTrading, low: image.NoLow, high: image.NoHigh,
+		recs: make([]record, 1, 16),
+	}
+	b.ids.init(0)
+	b.slab.init(4)
+	b.fills.init()
+	b.waits.init()
+	for i := range b.lads {
+		b.lads[i].best = noKey
+	}
+	for _, o := range options {
+		o(b)
+	}
+	return b
+}
+
+// grow returns out with room for one more event.
+func grow(out []Event) []Event {
+	return append(out, Event{})[:len(out)]
+}
+
+// push appends an empty event and returns where it is.
+func push(out []Event) ([]Event, *Event) {
+	n := len(out)
+	if n == cap(out) {
+		out = grow(out)
+	}
+	out = out[:n+1]
+	e := &out[n]
+	*e = Event{}
+	return out, e
+}
+
+// Apply executes one command and appends its events to out.
+func (b *Book) Apply(cmd *Command, out []Event) []Event {
+	if cmd == nil {
+		return refuse(&Command{}, ReasonBadCommand, out)
+	}
+	if b.pending && cmd.Op != OpContinue {
+		return refuse(cmd, ReasonContinuePending, out)
+	}
+	switch cmd.Op {
+	case OpPlace:
+		if cmd.Type == Limit {
+			return b.placeLimit(cmd, out)
+		}
+		return b.placeOther(cmd, out)
+	case OpCancel:
+		return b.cancel(cmd, out)
+	case OpReduce:
+		return b.reduce(cmd, out)
+	case OpReplace:
+		return b.replace(cmd, out)
+	case OpSetRules:
+		return b.setRules(cmd, out)
+	case OpSetPhase:
+		return b.setPhase(cmd, out)
+	case OpContinue:
+		return b.proceed(cmd, out)
+	case OpNone:
+	}
+	return refuse(cmd, ReasonBadCommand, out)
+}
+
+// refuse reports that a command has been refused.
+func refuse(cmd *Command, reason Reason, out []Event) []Event {
+	out, e := push(out)
+	e.Kind, e.Reason, e.OrderID, e.MemberID = EventReject, reason, cmd.OrderID, cmd.MemberID
+	if cmd.Op == OpPlace || cmd.Op == OpReplace {
+		e.State = StateRejected
+	}
+	return out
+}
+
+func (b *Book) setRules(cmd *Command, out []Event) []Event {
+	r := cmd.Rules
+	if r == nil || r.BaseUnitsPerLot <= 0 || r.QuoteUnitsPerTickLot <= 0 ||
+		r.MaxPrice <= 0 || r.MaxPrice > image.MaxPrice || r.MaxQty <= 0 || r.MaxQty > image.MaxQty ||
+		r.BandUpPpm < 0 || r.BandDownPpm < 0 || r.MaxFillsPerCommand < 0 ||
+		r.MaxOpenOrders < 0 || r.MaxOpenOrders > image.MaxOrders {
+		return refuse(cmd, ReasonBadCommand, out)
+	}
+	if b.open > 0 && (r.BaseUnitsPerLot != b.base || r.QuoteUnitsPerTickLot != b.quote) {
+		return refuse(cmd, ReasonOpenOrders, out)
+	}
+	b.rules, b.listed = *r, true
+	b.derive()
+	out, e := push(out)
+	e.Kind = EventRules
+	return out
+}
+
+// derive sets what follows from rules and phase.
+func (b *Book) derive() {
+	r := &b.rules
+	b.base, b.quote, b.maxPrice, b.maxQty = r.BaseUnitsPerLot, r.QuoteUnitsPerTickLot, r.MaxPrice, r.MaxQty
+	b.band = r.BandUpPpm|r.BandDownPpm != 0
+	b.cap = r.MaxFillsPerCommand
+	if b.cap == 0 {
+		b.cap = 1<<31 - 1
+	}
+	b.maxOpen = int(r.MaxOpenOrders)
+	if b.maxOpen == 0 {
+		b.maxOpen = image.MaxOrders
+	}
+	switch {
+	case !b.listed:
+		b.closed = ReasonNoRules
+	case b.phase == PhaseHalt:
+		b.closed = ReasonHalted
+	case b.phase == PhaseCancelOnly:
+		b.closed = ReasonCancelOnly
+	default:
+		b.closed = ReasonNone
+	}
+}
+
+func (b *Book) setPhase(cmd *Command, out []Event) []Event {
+	if cmd.Phase < PhaseTrading || cmd.Phase > PhaseHalt {
+		return refuse(cmd, ReasonBadCommand, out)
+	}
+	b.phase = cmd.Phase
+	b.derive()
+	out, e := push(out)
+	e.Kind, e.Phase = EventPhase, cmd.Phase
+	return out
+}
+
+// lookup returns the slot of an open order and its place in the index; slot 0
+// if there is none, and then the place is where the id would be put.
+func (b *Book) lookup(id uint64, hash uint32) (slot, j uint32) {
+	tab, mask := b.ids.tab, b.ids.mask
+	j = hash >> b.ids.shift
+	for {
+		e := tab[j&mask]
+		if e == 0 {
+			return 0, j
+		}
+		if uint32(e>>32) == hash && b.recs[uint32(e)].id == id {
+			return uint32(e), j
+		}
+		j = (j + 1) & mask
+	}
+}
+
+// target finds the open order that a command is about. A command of a member
+// (0: of the exchange itself) does not see the orders of others.
+func (b *Book) target(id, member uint64) (slot, j uint32) {
+	slot, j = b.lookup(id, hashID(id))
+	if slot != 0 && member != 0 && b.recs[slot].member != member {
+		slot = 0
+	}
+	return slot, j
+}
+
+func (b *Book) cancel(cmd *Command, out []Event) []Event {
+	if b.phase == PhaseHalt {
+		return refuse(cmd, ReasonHalted, out)
+	}
+	slot, j := b.target(cmd.OrderID, cmd.MemberID)
+	if slot == 0 {
+		return refuse(cmd, ReasonUnknownOrder, out)
+	}
+	return b.end(slot, j, StateCanceled, ReasonUserCancel, out)
+}
+
+// end takes an open order out of the book and reports its final state.
+func (b *Book) end(slot, j uint32, state OrderState, reason Reason, out []Event) []Event {
+	r := &b.recs[slot]
+	out, e := push(out)
+	e.Kind, e.State, e.Side, e.Reason = EventOrder, state, Side(r.side), reason
+	e.OrderID, e.MemberID = r.id, r.member
+	if r.more != 0 {
+		b.endMore(r, e)
+	}
+	if r.ladder < falling {
+		b.sum -= restHash(r)
+	}
+	b.unlink(r)
+	b.ids.cut(j)
+	b.release(slot, r)
+	return out
+}
+
+// endMore closes what an order has besides its record.
+func (b *Book) endMore(r *record, e *Event) {
+	if r.ladder >= falling {
+		b.sum -= b.waits.all[r.more].Full()
+		b.waits.put(r.more)
+		return
+	}
+	f := &b.fills.all[r.more]
+	e.CumQty, e.CumQuote, e.CumFee = f.qty, f.quote, f.fee
+	b.sum -= image.Filled(r.id, f.qty, f.quote, f.fee)
+	b.fills.put(r.more)
+}
+
+// reduce takes lots off an order, which keeps its place.
+func (b *Book) reduce(cmd *Command, out []Event) []Event {
+	if b.phase == PhaseHalt {
+		return refuse(cmd, ReasonHalted, out)
+	}
+	slot, _ := b.target(cmd.OrderID, cmd.MemberID)
+	if slot == 0 {
+		return refuse(cmd, ReasonUnknownOrder, out)
+	}
+	r := &b.recs[slot]
+	if r.ladder >= falling && !image.IsLimit(b.waits.all[r.more].Type) {
+		return refuse(cmd, ReasonBadCommand, out)
+	}
+	if cmd.Qty <= 0 || cmd.Qty >= r.leaves {
+		return refuse(cmd, ReasonQtyRange, out)
+	}
+	if r.ladder >= falling {
+		w := &b.waits.all[r.more]
+		b.sum -= w.Full()
+		w.Leaves -= cmd.Qty
+		b.sum += w.Full()
+		r.leaves -= cmd.Qty
+	} else {
+		b.lessen(r, cmd.Qty)
+	}
+	out, e := push(out)
+	b.describe(slot, e)
+	return out
+}
+
+// lessen takes lots off an order in the book that keeps some.
+func (b *Book) lessen(r *record, qty int64) {
+	b.sum -= restHash(r)
+	r.leaves -= qty
+	b.sum += restHash(r)
+	b.slab.levels[r.level].qty -= qty
+}
+
+// replace cancels one order and places another, or does nothing.
+func (b *Book) replace(cmd *Command, out []Event) []Event {
+	slot, j := b.lookup(cmd.TargetID, hashID(cmd.TargetID))
+	if slot == 0 || b.recs[slot].member != cmd.MemberID {
+		return refuse(cmd, ReasonUnknownOrder, out)
+	}
+	if reason := b.check(cmd, slot); reason != ReasonNone {
+		return refuse(cmd, reason, out)
+	}
+	out = b.end(slot, j, StateCanceled, ReasonUserCancel, out)
+	return b.enter(cmd, out)
+}
+
+// describe fills in an event with the facts about an open order.
+func (b *Book) describe(slot uint32, e *Event) {
+	r := &b.recs[slot]
+	e.Kind, e.State, e.Side = EventOrder, StateNew, Side(r.side)
+	e.OrderID, e.MemberID, e.LeavesQty = r.id, r.member, r.leaves
+	price := r.price
+	if r.ladder >= falling {
+		e.State = StatePendingTrigger
+		w := &b.waits.all[r.more]
+		if w.AnyQty {
+			e.LeavesQty = 0
+		}
+		if !image.IsLimit(w.Type) {
+			e.HeldRemaining = w.Hold
+			return
+		}
+		price = w.Price
+	} else if r.more != 0 {
+		f := &b.fills.all[r.more]
+		e.State, e.CumQty, e.CumQuote, e.CumFee = StatePartiallyFilled, f.qty, f.quote, f.fee
+	}
+	e.HeldRemaining = b.held(r.side, price, r.leaves)
+}
+
+// held is what of its hold a limit order needs for its open lots.
+func (b *Book) held(side uint8, price, leaves int64) int64 {
+	if Side(side) == Buy {
+		return price * leaves * b.quote
+	}
+	return leaves * b.base
+}
+
+func restHash(r *record) uint64 {
+	return image.Rest(r.id, r.member, r.seq, r.side, r.price, r.leaves, r.makerFee)
+}
