@@ -1,0 +1,401 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
+
+	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/database"
+)
+
+// ErrLogLost ends Run: the log does not hold what the position says was consumed. It was truncated,
+// recreated or restored from a backup; going on would apply other records than the ones that are due.
+var ErrLogLost = errors.New("log does not match the stored position")
+
+const (
+	defaultMaxBatch = 200
+	defaultWait     = 500 * time.Millisecond
+	firstBackoff    = 50 * time.Millisecond
+	maxBackoff      = 5 * time.Second
+	// forwardSuffix names the position up to which records have been forwarded.
+	forwardSuffix = "/forward"
+	// maxNameBytes is what the position tables hold.
+	maxNameBytes = 64
+)
+
+// Config says what a consumer reads.
+type Config struct {
+	// Name of the consumer; its positions are stored under it. All partitions share one name.
+	Name string
+	// Topic and Partition to read.
+	Topic     string
+	Partition int
+	// ForwardTo is the topic that gets every record once it has been applied; empty is none.
+	ForwardTo string `json:",optional"`
+	// MaxBatch is how many records one transaction takes at most.
+	MaxBatch int `json:",default=200"`
+}
+
+// Deps are what a consumer works with.
+type Deps struct {
+	Bus   Bus
+	Store Store
+	Clock clock.Clock
+	// Progress is shared by the consumers of several partitions; nil makes an own one.
+	Progress *Progress
+	// Apply writes what the fresh records (at least one; verified, without duplicates, in order) mean,
+	// within the transaction that moves the position. It may run more than once for the same records when
+	// the database asks for a repetition: it must change nothing but the transaction. Its error rolls back
+	// everything; the batch is tried again after a pause.
+	Apply func(ctx context.Context, tx *database.Tx, fresh []Entry) error
+	// AfterCommit, if not nil, is told what has been committed. It must be quick, and is not called again
+	// when the process dies in between: good for pushing news, not for work that must happen.
+	AfterCommit func(applied []Entry)
+}
+
+// Consumer follows one partition. Create it with New; Run it once.
+type Consumer struct {
+	cfg      Config
+	deps     Deps
+	progress *Progress
+
+	// Owned by Run.
+	source    Source
+	next      int64 // first offset that is not applied
+	heads     chains
+	forwarded int64 // first offset that is not forwarded, as far as this process knows
+	published int64 // the same, as stored: forwarded or less
+
+	mu     sync.Mutex
+	halted map[string]*HaltError
+}
+
+// New checks cfg and returns a consumer.
+func New(cfg Config, deps Deps) (*Consumer, error) {
+	if cfg.MaxBatch == 0 {
+		cfg.MaxBatch = defaultMaxBatch
+	}
+	switch {
+	case cfg.Name == "" || cfg.Topic == "":
+		return nil, errors.New("new consumer: name or topic is empty")
+	case len(cfg.Name)+len(forwardSuffix) > maxNameBytes:
+		return nil, fmt.Errorf("new consumer: name %q is too long", cfg.Name)
+	case cfg.Partition < 0 || cfg.MaxBatch < 0:
+		return nil, fmt.Errorf("new consumer %s: negative partition or batch", cfg.Name)
+	case cfg.ForwardTo == cfg.Topic:
+		return nil, fmt.Errorf("new consumer %s: it would forward to its own topic", cfg.Name)
+	case deps.Bus == nil || deps.Store == nil || deps.Clock == nil || deps.Apply == nil:
+		return nil, fmt.Errorf("new consumer %s: a dependency is missing", cfg.Name)
+	}
+	progress := deps.Progress
+	if progress == nil {
+		progress = NewProgress(deps.Store, deps.Clock, cfg.Name)
+	}
+	return &Consumer{cfg: cfg, deps: deps, progress: progress, halted: make(map[string]*HaltError)}, nil
+}
+
+// Applied returns the last seq of the symbol that this process knows to be applied.
+func (c *Consumer) Applied(symbol string) int64 { return c.progress.Applied(symbol) }
+
+// WaitApplied returns when the symbol's record seq has been applied, by whichever instance.
+func (c *Consumer) WaitApplied(ctx context.Context, symbol string, seq int64) error {
+	return c.progress.WaitApplied(ctx, symbol, seq)
+}
+
+// Halted returns the symbols at which this consumer stands still, with the reason. Empty is healthy.
+func (c *Consumer) Halted() map[string]*HaltError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.halted)
+}
+
+// Check compares the log with the stored position, as Run does: ErrLogLost when they do not fit. A service
+// calls it before it accepts work.
+func (c *Consumer) Check(ctx context.Context) error {
+	position, err := c.deps.Store.LoadPosition(ctx, c.cfg.Name, c.cfg.Topic, c.cfg.Partition)
+	if err != nil {
+		return fmt.Errorf("check consumer %s: %w", c.cfg.Name, err)
+	}
+	return c.checkLog(ctx, position)
+}
+
+// Run consumes until ctx ends and returns its error, or ErrLogLost. Everything else (broker or database
+// away, another instance at work, a halted symbol) is logged and tried again after a pause that grows up
+// to five seconds.
+func (c *Consumer) Run(ctx context.Context) error {
+	defer c.closeSource()
+	backoff := firstBackoff
+	for {
+		err := c.follow(ctx, func() { backoff = firstBackoff })
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.closeSource()
+		if isLogLost(err) {
+			return fmt.Errorf("consumer %s: %w", c.cfg.Name, err)
+		}
+		c.note(err)
+		if err := clock.Sleep(ctx, c.deps.Clock, backoff); err != nil {
+			return err
+		}
+		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+func isLogLost(err error) bool {
+	return errors.Is(err, ErrLogLost) || errors.Is(err, bus.ErrTruncated) || errors.Is(err, bus.ErrGap)
+}
+
+// note logs what Run goes on after, and keeps the halted symbol.
+func (c *Consumer) note(err error) {
+	if halt, ok := errors.AsType[*HaltError](err); ok {
+		c.mu.Lock()
+		c.halted[halt.Symbol] = halt
+		c.mu.Unlock()
+	}
+	if errors.Is(err, database.ErrFenced) {
+		logx.Infof("consumer %s of %s/%d: another instance has moved the position: reloading", c.cfg.Name, c.cfg.Topic, c.cfg.Partition)
+		return
+	}
+	logx.Errorf("consumer %s of %s/%d: %v", c.cfg.Name, c.cfg.Topic, c.cfg.Partition, err)
+}
+
+// follow loads the position and works until the first error. progressed is called after each batch.
+func (c *Consumer) follow(ctx context.Context, progressed func()) error {
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	if err := c.forwardBacklog(ctx); err != nil {
+		return err
+	}
+	c.source = c.deps.Bus.Open(c.cfg.Topic, c.cfg.Partition, c.next)
+	for {
+		msgs, err := c.source.Fetch(ctx, c.cfg.MaxBatch, defaultWait)
+		if err != nil {
+			return fmt.Errorf("fetch: %w", err)
+		}
+		if len(msgs) == 0 {
+			if err := c.savePublished(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := c.work(ctx, msgs); err != nil {
+			return err
+		}
+		progressed()
+	}
+}
+
+// load reads the positions. The partition's comes before the symbols': if another instance commits in
+// between, known records are seen again and the fence refuses; the other way round they would look missing.
+func (c *Consumer) load(ctx context.Context) error {
+	position, err := c.deps.Store.LoadPosition(ctx, c.cfg.Name, c.cfg.Topic, c.cfg.Partition)
+	if err != nil {
+		return err
+	}
+	stored, err := c.deps.Store.LoadSymbolPositions(ctx, c.cfg.Name)
+	if err != nil {
+		return err
+	}
+	if c.cfg.ForwardTo != "" {
+		out, err := c.deps.Store.LoadPosition(ctx, c.cfg.Name+forwardSuffix, c.cfg.Topic, c.cfg.Partition)
+		if err != nil {
+			return err
+		}
+		c.published, c.forwarded = out.NextOffset, out.NextOffset
+	}
+	if err := c.checkLog(ctx, position); err != nil {
+		return err
+	}
+	c.next, c.heads = position.NextOffset, newChains(stored)
+	seqs := make(map[string]int64, len(stored))
+	for symbol, p := range stored {
+		seqs[symbol] = p.Seq
+	}
+	c.progress.advance(seqs)
+	return nil
+}
+
+// checkLog makes sure that the log holds the record before the position, and that it is the same one.
+func (c *Consumer) checkLog(ctx context.Context, position database.Position) error {
+	first, end, err := c.deps.Bus.Bounds(ctx, c.cfg.Topic, c.cfg.Partition)
+	if err != nil {
+		return fmt.Errorf("check log: %w", err)
+	}
+	last := position.NextOffset - 1
+	where := fmt.Sprintf("%s/%d", c.cfg.Topic, c.cfg.Partition)
+	if last < 0 {
+		if first > 0 {
+			return fmt.Errorf("check log: %w: nothing of %s is consumed, but it begins at offset %d", ErrLogLost, where, first)
+		}
+		return nil
+	}
+	if last < first || last >= end {
+		return fmt.Errorf("check log: %w: %s is consumed up to offset %d, but it holds %d up to %d", ErrLogLost, where, last, first, end-1)
+	}
+	m, err := c.deps.Bus.ReadOne(ctx, c.cfg.Topic, c.cfg.Partition, last)
+	if err != nil {
+		return fmt.Errorf("check log: %w", err)
+	}
+	if !bytes.Equal(bus.Fingerprint(m), position.Fingerprint) {
+		return fmt.Errorf("check log: %w: the record at offset %d of %s is not the one that was consumed", ErrLogLost, last, where)
+	}
+	return nil
+}
+
+// work applies one batch up to the first record that halts.
+func (c *Consumer) work(ctx context.Context, msgs []bus.Message) error {
+	b, halt := c.heads.plan(msgs)
+	if len(b.msgs) > 0 {
+		if err := c.commit(ctx, b); err != nil {
+			return err
+		}
+		if err := c.forward(ctx, b.msgs); err != nil {
+			return err
+		}
+	}
+	if halt != nil {
+		halt.Consumer, halt.Topic, halt.Partition = c.cfg.Name, c.cfg.Topic, c.cfg.Partition
+		return halt
+	}
+	return nil
+}
+
+// commit runs the transaction of a batch: fences first, then the work.
+func (c *Consumer) commit(ctx context.Context, b batch) error {
+	last := b.msgs[len(b.msgs)-1]
+	next, fingerprint := last.Offset+1, bus.Fingerprint(last)
+	err := c.deps.Store.Tx(ctx, func(fences Fences, tx *database.Tx) error {
+		if err := fences.AdvancePosition(c.cfg.Name, c.cfg.Topic, c.cfg.Partition, c.next, next, fingerprint); err != nil {
+			return err
+		}
+		if err := c.advancePublished(fences); err != nil {
+			return err
+		}
+		for _, m := range b.moves {
+			if err := fences.AdvanceSymbol(c.cfg.Name, m.symbol, m.from, m.to, m.hash); err != nil {
+				return err
+			}
+		}
+		if len(b.fresh) == 0 {
+			return nil
+		}
+		if err := c.deps.Apply(ctx, tx, b.fresh); err != nil {
+			return fmt.Errorf("apply offsets %d to %d: %w", b.msgs[0].Offset, last.Offset, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.next, c.published = next, c.forwarded
+	c.heads.commit(b)
+	seqs := make(map[string]int64, len(b.moves))
+	for _, m := range b.moves {
+		seqs[m.symbol] = m.to
+	}
+	c.progress.advance(seqs)
+	c.resume(b.moves)
+	if c.deps.AfterCommit != nil && len(b.fresh) > 0 {
+		c.deps.AfterCommit(b.fresh)
+	}
+	return nil
+}
+
+// resume forgets that a symbol was halted once a record of it has been applied.
+func (c *Consumer) resume(moves []move) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range moves {
+		delete(c.halted, m.symbol)
+	}
+}
+
+// advancePublished stores how far the forwarding had come before this transaction.
+func (c *Consumer) advancePublished(fences Fences) error {
+	if c.cfg.ForwardTo == "" || c.forwarded == c.published {
+		return nil
+	}
+	return fences.AdvancePosition(c.cfg.Name+forwardSuffix, c.cfg.Topic, c.cfg.Partition, c.published, c.forwarded, nil)
+}
+
+// savePublished does so when there is nothing else to do, so that a restart has little to forward again.
+func (c *Consumer) savePublished(ctx context.Context) error {
+	if c.cfg.ForwardTo == "" || c.forwarded == c.published {
+		return nil
+	}
+	err := c.deps.Store.Tx(ctx, func(fences Fences, _ *database.Tx) error { return c.advancePublished(fences) })
+	if err != nil {
+		return fmt.Errorf("save forwarded position: %w", err)
+	}
+	c.published = c.forwarded
+	return nil
+}
+
+// forwardBacklog forwards again what has been applied but is not known to have been forwarded.
+func (c *Consumer) forwardBacklog(ctx context.Context) error {
+	if c.cfg.ForwardTo == "" || c.forwarded >= c.next {
+		return nil
+	}
+	source := c.deps.Bus.Open(c.cfg.Topic, c.cfg.Partition, c.forwarded)
+	defer source.Close()
+	for c.forwarded < c.next {
+		limit := min(int64(c.cfg.MaxBatch), c.next-c.forwarded)
+		msgs, err := source.Fetch(ctx, int(limit), maxBackoff)
+		if err != nil {
+			return fmt.Errorf("fetch records to forward: %w", err)
+		}
+		if len(msgs) == 0 {
+			return fmt.Errorf("records %d up to %d, which are to be forwarded, do not arrive", c.forwarded, c.next)
+		}
+		if err := c.forward(ctx, msgs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forward writes the messages to the next topic as they are: same partition, key and value, in order,
+// duplicates included. It stops at the first error; what comes after must not overtake.
+func (c *Consumer) forward(ctx context.Context, msgs []bus.Message) error {
+	if c.cfg.ForwardTo == "" {
+		return nil
+	}
+	for len(msgs) > 0 {
+		n := chunk(msgs)
+		if _, err := c.deps.Bus.Produce(ctx, c.cfg.ForwardTo, c.cfg.Partition, msgs[:n]); err != nil {
+			return fmt.Errorf("forward offsets %d to %d: %w", msgs[0].Offset, msgs[n-1].Offset, err)
+		}
+		c.forwarded = msgs[n-1].Offset + 1
+		msgs = msgs[n:]
+	}
+	return nil
+}
+
+// chunk returns how many messages fit into one write; a single one always does, it came through one.
+func chunk(msgs []bus.Message) int {
+	size := 0
+	for i := range msgs {
+		size += len(msgs[i].Key) + len(msgs[i].Value)
+		if i > 0 && size > bus.MaxBatchBytes {
+			return i
+		}
+	}
+	return len(msgs)
+}
+
+func (c *Consumer) closeSource() {
+	if c.source != nil {
+		c.source.Close()
+		c.source = nil
+	}
+}

@@ -1,0 +1,74 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/database"
+)
+
+// Fences moves positions at the beginning of a transaction. *database.Tx is one.
+type Fences interface {
+	AdvancePosition(consumer, topic string, partition int, from, to int64, fingerprint []byte) error
+	AdvanceSymbol(consumer, symbol string, fromSeq, toSeq int64, hash []byte) error
+}
+
+// Store keeps the positions. DatabaseStore makes one of a database.
+type Store interface {
+	LoadPosition(ctx context.Context, consumer, topic string, partition int) (database.Position, error)
+	LoadSymbolPositions(ctx context.Context, consumer string) (map[string]database.SymbolPosition, error)
+	// SymbolSeq returns the last applied seq of one symbol, 0 when there is none.
+	SymbolSeq(ctx context.Context, consumer, symbol string) (int64, error)
+	// Tx runs fn in one transaction, perhaps several times.
+	Tx(ctx context.Context, fn func(fences Fences, tx *database.Tx) error) error
+}
+
+// Source delivers one partition from an offset on, as a *bus.Subscription does.
+type Source interface {
+	Fetch(ctx context.Context, limit int, wait time.Duration) ([]bus.Message, error)
+	Close()
+}
+
+// Bus is what a consumer needs of the broker. ClientBus makes one of a client.
+type Bus interface {
+	Bounds(ctx context.Context, topic string, partition int) (first, end int64, err error)
+	ReadOne(ctx context.Context, topic string, partition int, offset int64) (bus.Message, error)
+	Produce(ctx context.Context, topic string, partition int, msgs []bus.Message) (int64, error)
+	Open(topic string, partition int, offset int64) Source
+}
+
+// DatabaseStore keeps the positions in db, where database.MigratePositions has created their tables.
+func DatabaseStore(db *database.DB) Store { return databaseStore{db} }
+
+type databaseStore struct{ *database.DB }
+
+func (s databaseStore) Tx(ctx context.Context, fn func(Fences, *database.Tx) error) error {
+	return s.DB.Tx(ctx, func(tx *database.Tx) error { return fn(tx, tx) })
+}
+
+func (s databaseStore) SymbolSeq(ctx context.Context, consumer, symbol string) (int64, error) {
+	var row struct{ Seq int64 }
+	err := s.Read(ctx).Table("symbol_position").Select("seq").
+		Where("consumer = ? AND symbol = ?", consumer, symbol).Take(&row).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("load symbol position: %w", err)
+	}
+	return row.Seq, nil
+}
+
+// ClientBus reads and writes with client.
+func ClientBus(client *bus.Client) Bus { return clientBus{client} }
+
+type clientBus struct{ *bus.Client }
+
+func (b clientBus) Open(topic string, partition int, offset int64) Source {
+	return b.Subscribe(topic, partition, offset)
+}
