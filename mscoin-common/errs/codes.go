@@ -141,3 +141,9 @@ const (
 	// CodeBadClientOrderID (InvalidArgument): not 1 to 36 of letters, digits and . : / _ -.
 	CodeBadClientOrderID Code = "BAD_CLIENT_ORDER_ID"
 )
+
+// More codes of the wallet.
+const (
+	// CodeHoldInUse (FailedPrecondition): the order has reached the matcher; its hold ends with it.
+	CodeHoldInUse Code = "HOLD_IN_USE"
+)
