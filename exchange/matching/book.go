@@ -26,10 +26,8 @@ type Book struct {
 	band             bool
 	cap              int32 // most steps of one Apply
 
-	open      int // orders in the book and in wait
-	bidCount  int // of them bids
-	waitCount int // of them in wait
-	sum       uint64
+	open int // orders in the book and in wait
+	sum  uint64
 
 	phase   Phase
 	listed  bool
@@ -69,11 +67,10 @@ const (
 // flip maps prices to keys on the ladders on which a higher price is better.
 const flip = image.MaxPrice
 
+// keyOf maps a price to a key of a ladder, or a key to its price.
 func keyOf(ladder uint8, price int64) int64 {
-	if ladder&1 == 0 {
-		return flip - price
-	}
-	return price
+	m := int64(ladder&1) - 1 // all ones where a higher price is better
+	return (price ^ m) - m + flip&m
 }
 
 // Option changes how a Book is made.
@@ -269,8 +266,9 @@ func (b *Book) end(slot, j uint32, state OrderState, reason Reason, out []Event)
 	}
 	if r.ladder < falling {
 		b.sum -= restHash(r)
+		b.slab.levels[r.level].qty -= r.leaves
 	}
-	b.unlink(r)
+	b.unlink(slot, r)
 	b.ids.cut(j)
 	b.release(slot, r)
 	return out
@@ -366,10 +364,11 @@ func (b *Book) describe(slot uint32, e *Event) {
 
 // held is what of its hold a limit order needs for its open lots.
 func (b *Book) held(side uint8, price, leaves int64) int64 {
-	if Side(side) == Buy {
-		return price * leaves * b.quote
+	unit := price * b.quote
+	if Side(side) == Sell {
+		unit = b.base
 	}
-	return leaves * b.base
+	return unit * leaves
 }
 
 func restHash(r *record) uint64 {

@@ -180,7 +180,7 @@ func (b *Book) settle(t *taker, out []Event) []Event {
 		r.more = b.fills.get(fill{t.cumQty, t.cumQuote, t.cumFee})
 		b.sum += image.Filled(t.id, t.cumQty, t.cumQuote, t.cumFee)
 	}
-	b.rest(slot, key)
+	b.rest(slot, b.level(t.side, key), key)
 	hash := hashID(t.id)
 	b.ids.put(hash>>b.ids.shift, hash, slot)
 	out, e := push(out)
@@ -247,10 +247,11 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 	b.trades++
 	b.last = price
 	b.low, b.high = min(b.low, price), max(b.high, price)
-	makerGets, takerGets := quote, base
+	makerGets := quote
 	if Side(m.side) == Buy {
-		makerGets, takerGets = base, quote
+		makerGets = base
 	}
+	takerGets := quote ^ base ^ makerGets
 	f := fill{n, quote, fee(makerGets, m.makerFee)}
 	takerFee := fee(takerGets, t.takerFee)
 	t.cumQty += n
@@ -279,7 +280,8 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 			b.fills.put(m.more)
 		}
 		b.sum -= restHash(m)
-		b.unlink(m)
+		b.slab.levels[m.level].qty -= n
+		b.unlink(slot, m)
 		b.ids.cut(b.ids.at(hashID(m.id), slot))
 		b.release(slot, m)
 		return out
@@ -398,7 +400,7 @@ func (b *Book) trigger(slot uint32, t *taker) {
 	o := b.waits.all[r.more]
 	b.sum -= o.Full()
 	b.waits.put(r.more)
-	b.unlink(r)
+	b.unlink(slot, r)
 	b.ids.cut(b.ids.at(hashID(r.id), slot))
 	b.release(slot, r)
 	*t = takerOf(&o)

@@ -37,14 +37,15 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 		return b.enter(cmd, out)
 	}
 	key := keyOf(side, cmd.Price)
-	if b.levelSum(side, key) > math.MaxInt64-cmd.Qty {
+	at := b.level(side, key)
+	if b.slab.levels[at].qty > math.MaxInt64-cmd.Qty { // so the level was there already
 		return refuse(cmd, ReasonOverflow, out)
 	}
 	slot = b.alloc()
 	r := &b.recs[slot]
 	r.id, r.member, r.leaves, r.price = cmd.OrderID, cmd.MemberID, cmd.Qty, cmd.Price
 	r.more, r.makerFee, r.ladder, r.side = 0, cmd.MakerFeePpm, side, side
-	b.rest(slot, key)
+	b.rest(slot, at, key)
 	b.ids.put(j, hash, slot)
 	out, e := push(out)
 	e.Kind, e.State, e.Side = EventOrder, StateNew, cmd.Side
@@ -56,21 +57,21 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 // levelSum returns the open lots of a level.
 func (b *Book) levelSum(ladder uint8, key int64) int64 {
 	p := b.lads[ladder&3].find(&b.slab, key>>pageShift)
-	if p == 0 || b.slab.pages[p].used>>(key&pageMask)&1 == 0 {
+	if p == 0 {
 		return 0
 	}
 	return b.slab.levels[p<<pageShift|uint32(key&pageMask)].qty
 }
 
 // rest puts a filled-in record into the book; the caller adds it to the index.
-func (b *Book) rest(slot uint32, key int64) {
+func (b *Book) rest(slot, at uint32, key int64) {
 	r := &b.recs[slot]
 	b.seq++
 	r.seq = b.seq
 	b.open++
-	b.bidCount += int(r.side ^ 1)
 	b.sum += restHash(r)
-	b.link(slot, key)
+	b.slab.levels[at].qty += r.leaves
+	b.link(slot, at, key)
 }
 
 // placeOther lets in an order that is not a plain limit order.
@@ -146,9 +147,9 @@ func (b *Book) hang(o *image.Order) uint32 {
 		more: b.waits.get(o), makerFee: o.MakerFee, ladder: ladder, side: o.Side,
 	}
 	b.open++
-	b.waitCount++
 	b.sum += o.Full()
-	b.link(slot, keyOf(ladder, o.Stop))
+	key := keyOf(ladder, o.Stop)
+	b.link(slot, b.level(ladder, key), key)
 	hash := hashID(o.ID)
 	b.ids.put(hash>>b.ids.shift, hash, slot)
 	return slot

@@ -76,71 +76,62 @@ func (b *Book) release(slot uint32, r *record) {
 	b.open--
 }
 
-// link puts a filled-in record at the end of its level.
-func (b *Book) link(slot uint32, key int64) {
-	r := &b.recs[slot]
-	l := &b.lads[r.ladder&3]
+// level returns the place of the level of a key, made if need be. An unused
+// level is all zero.
+func (b *Book) level(ladder uint8, key int64) uint32 {
+	l := &b.lads[ladder&3]
 	p := l.find(&b.slab, key>>pageShift)
 	if p == 0 {
 		p = l.insert(&b.slab, key>>pageShift)
 	}
-	pg := &b.slab.pages[p]
-	r.level = p<<pageShift | uint32(key&pageMask)
-	r.next = 0
-	lv := &b.slab.levels[r.level]
-	if bit := uint64(1) << (key & pageMask); pg.used&bit == 0 {
-		pg.used |= bit
-		*lv = level{head: slot, tail: slot}
-		r.prev = 0
-		if key < l.best {
-			l.best = key
-		}
-	} else {
-		r.prev = lv.tail
-		b.recs[lv.tail].next = slot
-		lv.tail = slot
+	return p<<pageShift | uint32(key&pageMask)
+}
+
+// link puts a filled-in record at the end of a level. There are no branches on
+// what is neighboured by what: slot 0 takes the writes that are for nobody.
+func (b *Book) link(slot, at uint32, key int64) {
+	r := &b.recs[slot]
+	lv := &b.slab.levels[at]
+	tail, head := lv.tail, lv.head
+	r.level, r.next, r.prev = at, 0, tail
+	b.recs[tail].next = slot
+	if head == 0 {
+		head = slot
 	}
-	if r.ladder < falling {
-		lv.qty += r.leaves
-	}
+	lv.tail, lv.head = slot, head
+	b.slab.pages[at>>pageShift].used |= 1 << (at & pageMask)
+	l := &b.lads[r.ladder&3]
+	l.best = min(l.best, key)
 }
 
 // unlink takes a record out of its level, and the level out of its page when
 // that was the last.
-func (b *Book) unlink(r *record) {
-	lv := &b.slab.levels[r.level]
-	if r.ladder < falling {
-		lv.qty -= r.leaves
-		if Side(r.side) == Buy {
-			b.bidCount--
-		}
-	} else {
-		b.waitCount--
+func (b *Book) unlink(slot uint32, r *record) {
+	at, next, prev := r.level, r.next, r.prev
+	lv := &b.slab.levels[at]
+	b.recs[next].prev = prev
+	b.recs[prev].next = next
+	head, tail := lv.head, lv.tail
+	if head == slot {
+		head = next
 	}
-	if r.next != 0 {
-		b.recs[r.next].prev = r.prev
-	} else {
-		lv.tail = r.prev
+	if tail == slot {
+		tail = prev
 	}
-	if r.prev != 0 {
-		b.recs[r.prev].next = r.next
-	} else {
-		lv.head = r.next
-		if r.next == 0 {
-			b.emptied(r)
-		}
+	lv.head, lv.tail = head, tail
+	if head == 0 {
+		b.emptied(r.ladder, at)
 	}
 }
 
-// emptied takes out the level of a record that was alone in it.
-func (b *Book) emptied(r *record) {
-	l := &b.lads[r.ladder&3]
-	p := r.level >> pageShift
-	pg := &b.slab.pages[p]
-	pg.used &^= 1 << (r.level & pageMask)
-	key := pg.key<<pageShift | int64(r.level&pageMask)
+// emptied takes a level without orders out of its page.
+func (b *Book) emptied(ladder uint8, at uint32) {
+	l := &b.lads[ladder&3]
+	pg := &b.slab.pages[at>>pageShift]
+	pg.used &^= 1 << (at & pageMask)
+	key := pg.key<<pageShift | int64(at&pageMask)
 	if pg.used == 0 {
-		l.drop(&b.slab, p)
+		l.drop(&b.slab, at>>pageShift)
 	}
 	if key == l.best {
 		l.scan(&b.slab)

@@ -128,7 +128,16 @@ func takerOf(o *image.Order) taker {
 func (b *Book) Snapshot(dst []byte) []byte {
 	w := image.NewWriter(dst)
 	h := b.head()
-	w.Head(&h, b.bidCount, b.open-b.bidCount-b.waitCount, b.waitCount)
+	var n [4]int
+	for i := range n {
+		b.levels(uint8(i), func(_ int64, lv *level) bool {
+			for slot := lv.head; slot != 0; slot = b.recs[slot].next {
+				n[i]++
+			}
+			return true
+		})
+	}
+	w.Head(&h, n[Buy], n[Sell], n[falling]+n[rising])
 	for side := range uint8(2) {
 		b.levels(side, func(_ int64, lv *level) bool {
 			for slot := lv.head; slot != 0; slot = b.recs[slot].next {
@@ -138,7 +147,7 @@ func (b *Book) Snapshot(dst []byte) []byte {
 			return true
 		})
 	}
-	waiting := make([]*image.Order, 0, b.waitCount)
+	waiting := make([]*image.Order, 0, n[falling]+n[rising])
 	for i := uint8(falling); i <= rising; i++ {
 		b.levels(i, func(_ int64, lv *level) bool {
 			for slot := lv.head; slot != 0; slot = b.recs[slot].next {
@@ -240,8 +249,23 @@ func (b *Book) add(o *image.Order) error {
 	}
 	seq := b.seq
 	b.seq = o.Seq - 1
-	b.rest(slot, keyOf(o.Side, o.Price))
+	key := keyOf(o.Side, o.Price)
+	b.rest(slot, b.level(o.Side, key), key)
 	b.seq = seq
 	b.ids.put(j, hash, slot)
 	return nil
+}
+
+// Resting calls yield for each order at rest on a side, by priority, with its
+// id, price in ticks and open lots, until it returns false. The book must not
+// be changed meanwhile.
+func (b *Book) Resting(side Side, yield func(id uint64, price, qty int64) bool) {
+	b.levels(uint8(side&1), func(key int64, lv *level) bool {
+		for slot := lv.head; slot != 0; slot = b.recs[slot].next {
+			if !yield(b.recs[slot].id, keyOf(uint8(side&1), key), b.recs[slot].leaves) {
+				return false
+			}
+		}
+		return true
+	})
 }

@@ -113,17 +113,17 @@ func depthOf(e matching.Engine, side matching.Side) [][2]int64 {
 type mix struct {
 	r       *rand.Rand
 	next    uint64
-	ids     []uint64 // that may be open
+	ids     []uint64 // that are open
+	at      map[uint64]int
 	resting int
 	width   int64
 	rules   matching.Rules
-	last    func() int64
 	pending bool
 }
 
 func newMix(seed uint64, resting int, width int64) *mix {
 	return &mix{
-		r: rand.New(rand.NewPCG(seed, 0)), resting: resting, width: width,
+		r: rand.New(rand.NewPCG(seed, 0)), resting: resting, width: width, at: map[uint64]int{},
 		rules: matching.Rules{BaseUnitsPerLot: 1000, QuoteUnitsPerTickLot: 10, MaxPrice: 1 << 30, MaxQty: 1 << 20},
 	}
 }
@@ -145,11 +145,30 @@ func (m *mix) newID() uint64 {
 		return m.id() // perhaps a duplicate
 	}
 	m.next += 1 + m.r.Uint64N(3)
-	m.ids = append(m.ids, m.next)
-	if len(m.ids) > 2*m.resting+8 {
-		m.ids = m.ids[len(m.ids)-m.resting-4:]
-	}
 	return m.next
+}
+
+// see learns from events which orders are open and what may come next.
+func (m *mix) see(events []matching.Event) {
+	for i := range events {
+		e := &events[i]
+		m.pending = e.Kind == matching.EventContinue || e.Reason == matching.ReasonContinuePending
+		if e.Kind != matching.EventOrder {
+			continue
+		}
+		at, open := m.at[e.OrderID]
+		switch {
+		case !e.State.Final() && !open:
+			m.at[e.OrderID] = len(m.ids)
+			m.ids = append(m.ids, e.OrderID)
+		case e.State.Final() && open:
+			end := len(m.ids) - 1
+			m.ids[at] = m.ids[end]
+			m.at[m.ids[at]] = at
+			m.ids = m.ids[:end]
+			delete(m.at, e.OrderID)
+		}
+	}
 }
 
 const mid = 1_000_000
@@ -159,13 +178,14 @@ func (m *mix) command() *matching.Command {
 	switch {
 	case m.pending && x < 900:
 		return &matching.Command{Op: matching.OpContinue}
-	case x < 560:
+	case x < 500+200*(m.resting-len(m.ids))/m.resting:
 		c := m.order()
 		c.Op = matching.OpPlace
 		return c
-	case x < 600:
+	case x < 740:
 		c := m.order()
 		c.Op, c.TargetID = matching.OpReplace, m.id()
+		c.MemberID = 1 + c.TargetID%5
 		return c
 	case x < 940:
 		return &matching.Command{Op: matching.OpCancel, OrderID: m.id(), MemberID: m.maybe(uint64(m.r.IntN(5)), 20)}
@@ -208,13 +228,14 @@ func (m *mix) changeRules() *matching.Command {
 
 func (m *mix) order() *matching.Command {
 	c := &matching.Command{
-		OrderID: m.newID(), MemberID: uint64(1 + m.r.IntN(5)), Side: matching.Side(m.r.IntN(2)),
+		OrderID: m.newID(), Side: matching.Side(m.r.IntN(2)),
 		Type: matching.Limit, TIF: matching.GTC, STP: matching.STPMode(1 + m.r.IntN(5)),
 		Qty: 1 + m.r.Int64N(30), MakerFeePpm: int32(m.r.IntN(2000)), TakerFeePpm: int32(m.r.IntN(2000)), Hold: math.MaxInt64,
 	}
 	if m.r.IntN(2) == 0 {
 		c.STP = matching.STPNone
 	}
+	c.MemberID = 1 + c.OrderID%5 // so that who owns an id is known
 	off := m.r.Int64N(m.width)
 	if m.r.IntN(10) < 7 {
 		off = -off * m.r.Int64N(2)
@@ -320,8 +341,7 @@ func (m *mix) run(w *twins, n int) error {
 		if err := w.apply(m.command()); err != nil {
 			return err
 		}
-		m.pending = len(w.outF) > 0 && (w.outF[len(w.outF)-1].Kind == matching.EventContinue ||
-			w.outF[len(w.outF)-1].Reason == matching.ReasonContinuePending)
+		m.see(w.outF)
 		if i%64 == 0 {
 			if f, s := w.fast.StateHash(), w.slow.StateHash(); f != s {
 				return fmt.Errorf("after command %d: state hash %#x, naive %#x", w.n, f, s)
