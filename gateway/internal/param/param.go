@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -180,3 +182,6 @@ func (v Values) Lookup(name string) (string, bool) {
 
 // Len returns how many parameters were sent.
 func (v Values) Len() int { return len(v.texts) }
+
+// All yields every parameter, in no order.
+func (v Values) All() iter.Seq2[string, string] { return maps.All(v.texts) }
