@@ -58,7 +58,10 @@ func (e *HaltError) Is(target error) bool { return target == ErrHalted }
 // Unwrap returns the cause.
 func (e *HaltError) Unwrap() error { return e.Cause }
 
-// recentHashes is for how many records of a symbol a duplicate can be compared with what was applied.
+// recentHashes is for how many records of a symbol a duplicate can be compared with what was applied. An
+// older one, or one from before the start of this process unless it is the last, is dropped unseen: it would
+// not be applied in any case, and a diverging history shows at the latest in the first record that is new,
+// because that one does not follow the last applied hash.
 const recentHashes = 256
 
 // head is how far a symbol has been applied.
@@ -95,9 +98,14 @@ func (h *head) push(seq int64, hash []byte) {
 // chains holds the head of each symbol.
 type chains map[string]*head
 
-func newChains(stored map[string]database.SymbolPosition) chains {
+// newChains starts from what is stored, and keeps of old what still holds: the hashes of recent records.
+func newChains(stored map[string]database.SymbolPosition, old chains) chains {
 	c := make(chains, len(stored))
 	for symbol, p := range stored {
+		if h := old[symbol]; h != nil && h.seq == p.Seq && bytes.Equal(h.hash, p.Hash) {
+			c[symbol] = h
+			continue
+		}
 		c[symbol] = &head{seq: p.Seq, hash: p.Hash}
 	}
 	return c

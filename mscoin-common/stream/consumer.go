@@ -56,6 +56,11 @@ type Deps struct {
 	// the database asks for a repetition: it must change nothing but the transaction. Its error rolls back
 	// everything; the batch is tried again after a pause.
 	Apply func(ctx context.Context, tx *database.Tx, fresh []Entry) error
+	// Around, if not nil, runs commit, which is the transaction of the fresh records (at least one) with
+	// Apply in it, once: good for taking locks before and giving them back afterwards, so that a
+	// transaction never waits for them. It must return commit's error, and must call it unless it returns
+	// an error of its own.
+	Around func(ctx context.Context, fresh []Entry, commit func(context.Context) error) error
 	// AfterCommit, if not nil, is told what has been committed. It must be quick, and is not called again
 	// when the process dies in between: good for pushing news, not for work that must happen.
 	AfterCommit func(applied []Entry)
@@ -216,7 +221,7 @@ func (c *Consumer) load(ctx context.Context) error {
 	if err := c.checkLog(ctx, position); err != nil {
 		return err
 	}
-	c.next, c.heads = position.NextOffset, newChains(stored)
+	c.next, c.heads = position.NextOffset, newChains(stored, c.heads)
 	seqs := make(map[string]int64, len(stored))
 	for symbol, p := range stored {
 		seqs[symbol] = p.Seq
@@ -274,7 +279,7 @@ func (c *Consumer) work(ctx context.Context, msgs []bus.Message) error {
 func (c *Consumer) commit(ctx context.Context, b batch) error {
 	last := b.msgs[len(b.msgs)-1]
 	next, fingerprint := last.Offset+1, bus.Fingerprint(last)
-	err := c.deps.Store.Tx(ctx, func(fences Fences, tx *database.Tx) error {
+	err := c.around(ctx, b.fresh, func(fences Fences, tx *database.Tx) error {
 		if err := fences.AdvancePosition(c.cfg.Name, c.cfg.Topic, c.cfg.Partition, c.next, next, fingerprint); err != nil {
 			return err
 		}
@@ -309,6 +314,15 @@ func (c *Consumer) commit(ctx context.Context, b batch) error {
 		c.deps.AfterCommit(b.fresh)
 	}
 	return nil
+}
+
+// around runs the transaction of a batch, within Around when there is something to apply.
+func (c *Consumer) around(ctx context.Context, fresh []Entry, fn func(fences Fences, tx *database.Tx) error) error {
+	commit := func(ctx context.Context) error { return c.deps.Store.Tx(ctx, fn) }
+	if c.deps.Around == nil || len(fresh) == 0 {
+		return commit(ctx)
+	}
+	return c.deps.Around(ctx, fresh, commit)
 }
 
 // resume forgets that a symbol was halted once a record of it has been applied.
