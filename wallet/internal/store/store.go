@@ -1,0 +1,100 @@
+// Package store keeps the wallet in a database: SQLite, MySQL or MariaDB.
+//
+// Every write is one transaction that locks its rows in one order, holds by order id
+// before wallets by (member, coin), computes absolute values from the locked rows in
+// wallet/ledger, and writes one multi-row statement for each table. The hot paths
+// build their statements themselves, because reflection over hundreds of rows would
+// cost more than the database does.
+package store
+
+import (
+	"context"
+	"embed"
+	"fmt"
+
+	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/idgen"
+	"mscoin/mscoin-common/invariant"
+)
+
+//go:embed migration/*.sql
+var migrations embed.FS
+
+// Migrate creates the wallet's tables, those of its positions and of its ids.
+func Migrate(ctx context.Context, db *database.DB) error {
+	if err := db.MigratePositions(ctx); err != nil {
+		return err
+	}
+	if err := idgen.Migrate(ctx, db); err != nil {
+		return err
+	}
+	return db.Migrate(ctx, "wallet", migrations)
+}
+
+const (
+	// idBlock is how many transaction ids are leased at once.
+	idBlock = 10_000
+	// settlementTx is the smallest tx_id of a settlement; leased ids stay below.
+	settlementTx = int64(1) << 52
+	// seqBits is how many bits of a settlement's tx_id are its record's seq.
+	seqBits = 40
+	// maxSymbols and maxSeq are what fits between settlementTx and 2^53.
+	maxSymbols = int64(1) << (52 - seqBits)
+	maxSeq     = int64(1) << seqBits
+
+	// rowsPerStatement bounds a multi-row statement: SQLite takes 32,766 parameters.
+	rowsPerStatement = 500
+	// duplicateAttempts bounds how often a transaction is repeated because another
+	// inserted the same key between our look and our insert.
+	duplicateAttempts = 5
+)
+
+// Store is the wallet's database. It is safe for concurrent use.
+type Store struct {
+	db    *database.DB
+	clk   clock.Clock
+	ids   *idgen.Gen
+	fault func(step string) error // tests only: fails before a statement
+}
+
+// New returns the store over a migrated database.
+func New(db *database.DB, clk clock.Clock) *Store {
+	return &Store{db: db, clk: clk, ids: idgen.New(db, clk, "wallet_tx", idBlock)}
+}
+
+// nextTxIDs leases n transaction ids. It must be called outside a transaction: with
+// SQLite a lease inside one would wait for itself.
+func (s *Store) nextTxIDs(ctx context.Context, n int) ([]int64, error) {
+	ids := make([]int64, n)
+	for i := range ids {
+		id, err := s.ids.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		invariant.Must(id < settlementTx, "transaction id %d is in the range of settlements", id)
+		ids[i] = id
+	}
+	return ids, nil
+}
+
+// settlementTxID is the transaction id of a record, so that the journal's primary
+// key refuses a record that is settled twice.
+func settlementTxID(symbolNumber, seq int64) (int64, error) {
+	if symbolNumber < 0 || symbolNumber >= maxSymbols || seq <= 0 || seq >= maxSeq {
+		return 0, fmt.Errorf("record %d of symbol number %d is beyond the transaction ids", seq, symbolNumber)
+	}
+	return settlementTx | symbolNumber<<seqBits | seq, nil
+}
+
+// retryDuplicate runs a transaction again when another inserted the same key first;
+// then it finds that row.
+func (s *Store) retryDuplicate(ctx context.Context, fn func(tx *database.Tx) error) error {
+	var err error
+	for range duplicateAttempts {
+		if err = s.db.Tx(ctx, fn); !database.IsDuplicateKey(err) {
+			return err
+		}
+	}
+	return err
+}

@@ -1,0 +1,78 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+
+	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/database"
+)
+
+// Config is everything the service can be told.
+type Config struct {
+	// Name is the service's name in logs and metrics.
+	Name string `json:",default=wallet"`
+	// ListenOn is host:port of the gRPC server; port 0 takes a free one.
+	ListenOn string `json:",default=127.0.0.1:8103"`
+	// InternalToken must come with every request; the services share it.
+	InternalToken string
+	// Database is where the money is booked.
+	Database database.Config
+	// Kafka is where the settlement's records come from.
+	Kafka bus.Config
+	// Redis keeps the member locks, which only save waiting.
+	Redis RedisConfig
+	// Partitions is the number of partitions of the money topics; it must be theirs.
+	Partitions int `json:",default=1,range=[1:1024]"`
+	// SettleBatch is how many records one settlement transaction takes at most.
+	SettleBatch int `json:",default=200,range=[1:2000]"`
+}
+
+// RedisConfig is how to reach Redis.
+type RedisConfig struct {
+	// Addr is host:port; empty settles without member locks.
+	Addr string `json:",optional"`
+	// Password, if Redis wants one.
+	Password string `json:",optional"`
+}
+
+const (
+	maxPartitions = 1024
+	maxBatch      = 2000
+)
+
+// SetDefaults fills in what is zero, for a Config made in code; one read from a file
+// has its defaults already.
+func (c *Config) SetDefaults() {
+	if c.Name == "" {
+		c.Name = "wallet"
+	}
+	if c.ListenOn == "" {
+		c.ListenOn = "127.0.0.1:8103"
+	}
+	if c.Partitions == 0 {
+		c.Partitions = 1
+	}
+	if c.SettleBatch == 0 {
+		c.SettleBatch = 200
+	}
+}
+
+// Validate reports what is wrong with the configuration, without showing a secret.
+func (c *Config) Validate() error {
+	var problems []error
+	check := func(ok bool, problem string) {
+		if !ok {
+			problems = append(problems, errors.New(problem))
+		}
+	}
+	check(c.InternalToken != "", "InternalToken is missing")
+	check(c.Database.DSN != "", "Database.DSN is missing")
+	check(len(c.Kafka.Brokers) > 0, "Kafka.Brokers is missing")
+	check(c.Partitions >= 1 && c.Partitions <= maxPartitions, "Partitions must be 1 to 1024")
+	check(c.SettleBatch >= 1 && c.SettleBatch <= maxBatch, "SettleBatch must be 1 to 2000")
+	if err := errors.Join(problems...); err != nil {
+		return fmt.Errorf("configuration of wallet: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+// Package service wires the wallet together: balances, holds, the journal and the
+// settlement of the matcher's records.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/zeromicro/go-zero/core/logx"
+	"google.golang.org/grpc"
+
+	walletpb "mscoin/grpc-common/gen/wallet/v1"
+	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/lifecycle"
+	"mscoin/mscoin-common/lock"
+	"mscoin/mscoin-common/rpc"
+	"mscoin/mscoin-common/stream"
+	"mscoin/wallet/internal/app"
+	"mscoin/wallet/internal/consumer"
+	"mscoin/wallet/internal/server"
+	"mscoin/wallet/internal/store"
+)
+
+const (
+	stopTimeout = 8 * time.Second
+	// startWait bounds how long a start waits for the broker.
+	startWait  = 60 * time.Second
+	startPause = time.Second
+	// redisTimeout bounds a request to Redis: locks are a courtesy, not worth more.
+	redisTimeout = 250 * time.Millisecond
+)
+
+// Service is the wallet. Make it with New, then call Run once.
+type Service struct {
+	cfg       Config
+	clk       clock.Clock
+	db        *database.DB
+	bus       *bus.Client
+	redis     redis.UniversalClient // nil without locks
+	consumers []*stream.Consumer
+	server    *rpc.Server
+
+	serving atomic.Bool
+}
+
+// New opens the database and brings its tables up to date. Nothing runs before Run; a
+// Service that is not run must be closed.
+func New(ctx context.Context, cfg Config) (*Service, error) {
+	cfg.SetDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg, clk: clock.Real()}
+	if err := s.build(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("wallet: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Service) build(ctx context.Context) (err error) {
+	if s.db, err = database.Open(ctx, s.cfg.Database, s.clk); err != nil {
+		return err
+	}
+	if err = store.Migrate(ctx, s.db); err != nil {
+		return err
+	}
+	if s.bus, err = bus.Connect(s.cfg.Kafka, s.clk); err != nil {
+		return err
+	}
+	st := store.New(s.db, s.clk)
+	progress := stream.NewProgress(stream.DatabaseStore(s.db), s.clk, consumer.Name)
+	if err = s.buildConsumers(st, progress); err != nil {
+		return err
+	}
+	useCases := app.New(st, progress, s.clk)
+	s.server, err = rpc.NewServer(
+		rpc.ServerConfig{Name: s.cfg.Name, ListenOn: s.cfg.ListenOn, InternalToken: s.cfg.InternalToken},
+		func(g *grpc.Server) { walletpb.RegisterWalletServiceServer(g, server.New(useCases)) },
+	)
+	return err
+}
+
+func (s *Service) buildConsumers(st *store.Store, progress *stream.Progress) error {
+	var locks consumer.Locker
+	if s.cfg.Redis.Addr != "" {
+		s.redis = redis.NewClient(&redis.Options{
+			Addr: s.cfg.Redis.Addr, Password: s.cfg.Redis.Password,
+			MaxRetries: -1, ContextTimeoutEnabled: true, // a lock that was taken twice would wait for itself
+			DialTimeout: redisTimeout, ReadTimeout: redisTimeout, WriteTimeout: redisTimeout, PoolTimeout: redisTimeout,
+		})
+		locks = lock.New(s.redis, s.clk)
+	}
+	settle := consumer.New(st, locks, s.clk)
+	for partition := range s.cfg.Partitions {
+		c, err := stream.New(
+			stream.Config{Name: consumer.Name, Topic: bus.TopicSettle, Partition: partition, MaxBatch: s.cfg.SettleBatch},
+			stream.Deps{
+				Bus: stream.ClientBus(s.bus), Store: stream.DatabaseStore(s.db), Clock: s.clk, Progress: progress,
+				Apply: settle.Apply, Around: settle.Around,
+			},
+		)
+		if err != nil {
+			return err
+		}
+		s.consumers = append(s.consumers, c)
+	}
+	return nil
+}
+
+// Run serves until ctx ends or something breaks for good, and then stops in order
+// within 8 s. It closes the database. A log of records that is not the one the
+// database has settled is refused with stream.ErrLogLost before a request is served.
+func (s *Service) Run(ctx context.Context) error {
+	g := lifecycle.New()
+	g.StopTimeout = stopTimeout
+	g.Signals = []os.Signal{} // signals belong to the process, which ends ctx
+	g.Add("connections", nil, func(context.Context) error { return s.Close() })
+	g.Add("log", s.checkLog, nil)
+	for i, c := range s.consumers {
+		g.Go("settlement "+strconv.Itoa(i), c.Run)
+	}
+	g.Add("rpc", s.server.Start, s.server.Stop)
+	g.Add("ready", s.setServing(true), s.setServing(false))
+	return g.Run(ctx)
+}
+
+// checkLog compares the topic with the configuration and the stored positions. It
+// waits for a broker that is not up yet.
+func (s *Service) checkLog(ctx context.Context) error {
+	deadline := s.clk.Now().Add(startWait)
+	for {
+		err := s.checkLogOnce(ctx)
+		if err == nil || errors.Is(err, stream.ErrLogLost) || s.clk.Now().After(deadline) {
+			return err
+		}
+		logx.Errorf("wallet: waiting for the settlement log: %v", err)
+		if sleepErr := clock.Sleep(ctx, s.clk, startPause); sleepErr != nil {
+			return errors.Join(sleepErr, err)
+		}
+	}
+}
+
+func (s *Service) checkLogOnce(ctx context.Context) error {
+	if err := s.bus.AssertTopics(ctx, []bus.Topic{{Name: bus.TopicSettle, Partitions: s.cfg.Partitions}}); err != nil {
+		return err
+	}
+	for _, c := range s.consumers {
+		if err := c.Check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) setServing(serving bool) func(context.Context) error {
+	return func(context.Context) error {
+		s.serving.Store(serving)
+		return nil
+	}
+}
+
+// Close releases what New opened, when Run is never called.
+func (s *Service) Close() error {
+	var all []error
+	if s.bus != nil {
+		s.bus.Close()
+	}
+	if s.redis != nil {
+		all = append(all, s.redis.Close())
+	}
+	if s.db != nil {
+		all = append(all, s.db.Close())
+	}
+	return errors.Join(all...)
+}
+
+// Addr returns host:port of the gRPC server, once Ready has returned nil.
+func (s *Service) Addr() string { return s.server.Addr() }
+
+// Ready returns nil when requests are served, the database answers and no symbol's
+// settlement stands still.
+func (s *Service) Ready(ctx context.Context) error {
+	if !s.serving.Load() {
+		return errors.New("wallet is not serving")
+	}
+	for _, c := range s.consumers {
+		for _, halt := range c.Halted() {
+			return fmt.Errorf("settlement stands still: %w", halt)
+		}
+	}
+	var one int
+	if err := s.db.Read(ctx).Raw("SELECT 1").Scan(&one).Error; err != nil {
+		return fmt.Errorf("wallet database: %w", err)
+	}
+	return nil
+}
