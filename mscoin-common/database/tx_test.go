@@ -455,3 +455,39 @@ func TestInt64(t *testing.T) {
 		})
 	})
 }
+
+// TestDB_Tx_TwoProcesses opens one SQLite file twice, as two processes do: a
+// transaction takes the write lock at its beginning, so one that has read is never
+// told that it read too early.
+func TestDB_Tx_TwoProcesses(t *testing.T) {
+	cfg := testkit.SQLiteConfig(t)
+	first, second := testkit.OpenDatabase(t, cfg), testkit.OpenDatabase(t, cfg)
+	withAccounts(t, first)
+	const each = 50
+	var mu sync.Mutex
+	runs := 0
+	var wg sync.WaitGroup
+	for _, db := range []*database.DB{first, second} {
+		wg.Go(func() {
+			for range each {
+				err := db.Tx(t.Context(), func(tx *database.Tx) error {
+					mu.Lock()
+					runs++
+					mu.Unlock()
+					have, err := lock(tx, "a")
+					if err != nil {
+						return err
+					}
+					return set(tx, "a", have+1)
+				})
+				if err != nil {
+					t.Errorf("increment: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := amount(t, first, "a"); got != 100+2*each || runs != 2*each {
+		t.Fatalf("a has %d after %d runs for %d transactions", got, runs, 2*each)
+	}
+}
