@@ -6,6 +6,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"mscoin/mscoin-common/testkit"
 )
 
 var cheap = Params{MemoryKiB: 64, Time: 1, Threads: 1}
@@ -92,11 +95,7 @@ func TestHasher_enter(t *testing.T) {
 	var wg sync.WaitGroup
 	var waited error
 	wg.Go(func() { _, waited = h.enter(ctx) })
-	for len(h.places) < 3 { // until the third caller waits
-		if t.Context().Err() != nil {
-			t.Fatal("the third caller never waited")
-		}
-	}
+	testkit.Eventually(t, 10*time.Second, func() bool { return len(h.places) == 3 }, "the third caller waits")
 	if _, err := h.Hash(t.Context(), "x"); !errors.Is(err, ErrBusy) {
 		t.Errorf("a caller beyond the queue must be refused at once, got %v", err)
 	}
