@@ -13,7 +13,9 @@
 // CHECK constraints as a second line, NOT NULL on every key column, and no foreign
 // keys, AUTO_INCREMENT, DATETIME or JSON. Text compares byte by byte everywhere.
 // Index names are unique in the database. SQLite does not check the length of a
-// VARCHAR: check it before.
+// VARCHAR, and MySQL ignores spaces at the end of a key: check texts before. SQLite
+// turns an integer expression that overflows into a float: compute amounts in Go,
+// with package money, and write the result.
 //
 // GORM traps that this package cannot take away: never compute money in gorm.Expr
 // with a text or decimal parameter (the server computes in floating point); Updates
