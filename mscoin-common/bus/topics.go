@@ -7,8 +7,11 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"mscoin/mscoin-common/clock"
 )
 
 // Topic describes a topic to create or to check.
@@ -43,8 +46,9 @@ func MoneyTopics(partitions int) []Topic {
 	return topics
 }
 
-// EnsureTopics creates the topics that are missing and then asserts all of them. It is for tools and
-// for the embedded broker; a service only asserts.
+// EnsureTopics creates the topics that are missing, asserts all of them, and returns when every
+// partition takes requests: a cluster names a new partition's leader a moment before that broker
+// knows of it. It is for tools and for the embedded broker; a service only asserts.
 func (c *Client) EnsureTopics(ctx context.Context, topics []Topic) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*c.cfg.requestTimeout())
 	defer cancel()
@@ -68,7 +72,38 @@ func (c *Client) EnsureTopics(ctx context.Context, topics []Topic) error {
 			return fmt.Errorf("create topic %s: %w", name, err)
 		}
 	}
-	return c.AssertTopics(ctx, topics)
+	return c.waitServed(ctx, topics)
+}
+
+// servedPoll is how long waitServed waits between two looks.
+const servedPoll = 20 * time.Millisecond
+
+// waitServed asserts the topics and asks every partition for its bounds, again as long as the cluster
+// calls the refusal temporary, until ctx ends.
+func (c *Client) waitServed(ctx context.Context, topics []Topic) error {
+	for {
+		err := c.assertServed(ctx, topics)
+		if code, ok := errors.AsType[kafka.Error](err); !ok || !code.Temporary() {
+			return err
+		}
+		if clock.Sleep(ctx, c.clk, servedPoll) != nil {
+			return err
+		}
+	}
+}
+
+func (c *Client) assertServed(ctx context.Context, topics []Topic) error {
+	if err := c.AssertTopics(ctx, topics); err != nil {
+		return err
+	}
+	for _, t := range topics {
+		for partition := range t.Partitions {
+			if _, _, err := c.Bounds(ctx, t.Name, partition); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // AssertTopics checks that every topic exists with exactly the given number of partitions, each with
