@@ -100,9 +100,9 @@ func Start(spec Spec, clk clock.Clock) (Record, error) {
 	if err := cmd.Start(); err != nil {
 		return Record{}, fmt.Errorf("start %s: %w", spec.Path, err)
 	}
-	rec, err := identify(cmd.Process.Pid)
-	rec.StartedMs = clk.NowMs()
+	rec, err := identifyNew(cmd.Process.Pid, cmd.Args, clk)
 	if err == nil {
+		rec.StartedMs = clk.NowMs()
 		err = rec.save(spec.PIDFile)
 	}
 	if err != nil {
@@ -119,6 +119,27 @@ func openLog(path string) (*os.File, error) {
 		}
 	}
 	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// identifyLimit bounds the wait for a new process to show its command line.
+const identifyLimit = 5 * time.Second
+
+// identifyNew is identify for a process that has just been started: for a moment the
+// system shows none of its arguments.
+func identifyNew(pid int, args []string, clk clock.Clock) (Record, error) {
+	deadline := clk.Now().Add(identifyLimit)
+	for {
+		rec, err := identify(pid)
+		if err != nil || slices.Equal(rec.Cmdline, args) {
+			return rec, err
+		}
+		if clk.Now().After(deadline) {
+			return rec, fmt.Errorf("process %d shows the command line %q, want %q", pid, rec.Cmdline, args)
+		}
+		if err := clock.Sleep(context.Background(), clk, time.Millisecond); err != nil {
+			return rec, err
+		}
+	}
 }
 
 // identify reads what the system knows about a process.
