@@ -23,6 +23,7 @@ type batch struct {
 type pool interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 }
 
 func (s *Store) in(ctx context.Context, tx *database.Tx) *batch {
@@ -84,18 +85,46 @@ func (b *batch) onConflict(t table, set string) string {
 	return " ON CONFLICT (" + strings.Join(t.key, ", ") + ") DO UPDATE SET " + set
 }
 
+// write inserts rows in chunks. All but the last have the same text, which SQLite
+// prepares once: reading hundreds of placeholders costs as much as the inserts. MySQL
+// takes longer statements and would need a round trip to prepare.
 func (b *batch) write(t table, step, suffix string, rows int, values func(args []any, row int) []any) error {
-	head := "INSERT INTO " + t.name + " (" + strings.Join(t.columns, ", ") + ") VALUES "
-	for from := 0; from < rows; from += rowsPerStatement {
-		to := min(from+rowsPerStatement, rows)
-		args := make([]any, 0, (to-from)*len(t.columns))
+	if rows == 0 {
+		return nil
+	}
+	size := rowsPerStatement
+	if b.dialect == database.SQLite {
+		size = rowsPerPrepared
+	}
+	text := func(rows int) string {
+		return "INSERT INTO " + t.name + " (" + strings.Join(t.columns, ", ") + ") VALUES " + placeholders(rows, len(t.columns)) + suffix
+	}
+	exec := func(args []any) (err error) { _, err = b.pool.ExecContext(b.ctx, text(size), args...); return err }
+	if b.dialect == database.SQLite && rows >= 2*size {
+		stmt, err := b.pool.PrepareContext(b.ctx, text(size))
+		if err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+		defer func() { _ = stmt.Close() }() // nothing is lost with a statement
+		exec = func(args []any) (err error) { _, err = stmt.ExecContext(b.ctx, args...); return err }
+	}
+	args := make([]any, 0, min(size, rows)*len(t.columns))
+	for from := 0; from < rows; from += size {
+		to := min(from+size, rows)
+		args = args[:0]
 		for row := from; row < to; row++ {
 			args = values(args, row)
 		}
-		if err := b.step(step); err != nil {
+		err := b.step(step)
+		if err != nil {
 			return err
 		}
-		if _, err := b.pool.ExecContext(b.ctx, head+placeholders(to-from, len(t.columns))+suffix, args...); err != nil {
+		if to-from == size {
+			err = exec(args)
+		} else {
+			_, err = b.pool.ExecContext(b.ctx, text(to-from), args...)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", step, err)
 		}
 	}

@@ -45,6 +45,8 @@ const (
 
 	// rowsPerStatement bounds a multi-row statement: SQLite takes 32,766 parameters.
 	rowsPerStatement = 500
+	// rowsPerPrepared is the same for statements that SQLite prepares and runs often.
+	rowsPerPrepared = 50
 	// duplicateAttempts bounds how often a transaction is repeated because another
 	// inserted the same key between our look and our insert.
 	duplicateAttempts = 5
