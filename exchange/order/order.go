@@ -189,3 +189,14 @@ func (r *Result) Touched() []int64 {
 	slices.Sort(members)
 	return slices.Compact(members)
 }
+
+// Phase is the trading state of a symbol.
+type Phase uint8
+
+// Phases.
+const (
+	PhaseNone       Phase = iota // not given
+	PhaseTrading                 // everything is accepted
+	PhaseCancelOnly              // only cancels are accepted
+	PhaseHalt                    // nothing is accepted
+)

@@ -1,0 +1,194 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/zeromicro/go-zero/core/logx"
+
+	"mscoin/exchange/order"
+	"mscoin/mscoin-common/errs"
+	"mscoin/mscoin-common/symbol"
+)
+
+// Placed is an order after the matcher has seen it.
+type Placed struct {
+	Order Found
+	// Fills are the order's trades in this record.
+	Fills []order.Trade
+	// Position of the record; Touched are all members whose money it moves.
+	Position Position
+	Touched  []int64
+	Rules    symbol.Rules
+}
+
+// ValidateOrder checks a request as PlaceOrder does, and places nothing.
+func (a *App) ValidateOrder(_ context.Context, req order.Request) error {
+	_, _, err := a.validate(req)
+	return err
+}
+
+// validate checks a request against the rules and the state of the symbol.
+func (a *App) validate(req order.Request) (symbol.Rules, order.Order, error) {
+	r, err := a.tradable(req.Symbol)
+	if err != nil {
+		return r, order.Order{}, err
+	}
+	o, err := order.Validate(r, req)
+	if err != nil {
+		return r, o, fmt.Errorf("validate order: %w", err)
+	}
+	if phase, listed := a.deps.Book.Phase(r); !listed || phase != order.PhaseTrading {
+		return r, o, errs.New(errs.KindFailedPrecondition, errs.CodeMarketClosed, "market is closed")
+	}
+	limit := r.MaxOpenOrders
+	if limit == 0 {
+		limit = a.cfg.MaxOpenOrders
+	}
+	if rests := o.Type == order.Limit && (o.TIF == order.GTC || o.TIF == order.PostOnly); rests &&
+		limit > 0 && a.deps.Book.OpenOrders(r, o.MemberID) >= limit {
+		return r, o, errs.New(errs.KindFailedPrecondition, errs.CodeTooManyOpenOrders, "too many open orders")
+	}
+	return r, o, nil
+}
+
+// PlaceOrder places an order and answers with what the matcher made of it.
+//
+// Refusals are KindInvalidArgument, KindFailedPrecondition, KindNotFound or
+// KindAlreadyExists: nothing happened and nothing is held. KindUnavailable: the order
+// was not placed and will not be, though money may be held until the sweeper has
+// looked. KindUnknownOutcome: the order may have been placed, or may be yet.
+func (a *App) PlaceOrder(ctx context.Context, req order.Request) (*Placed, error) {
+	r, o, err := a.validate(req)
+	if err != nil {
+		return nil, err
+	}
+	if o.ID, err = a.deps.IDs.Next(ctx); err != nil {
+		return nil, fmt.Errorf("order id: %w", err)
+	}
+	if o.ClientOrderID == "" {
+		o.ClientOrderID = madeUpID(o.ID)
+	}
+	hold, err := a.deps.Book.Hold(r, &o)
+	if err != nil {
+		return nil, fmt.Errorf("place order: %w", err)
+	}
+	o.HoldCoin, o.HoldAmount, o.HeldRemaining = hold.Coin, hold.Amount, hold.Amount
+	o.CreateTimeMs = a.deps.Clock.NowMs()
+	o.DeadlineMs = o.CreateTimeMs + a.cfg.PlaceDeadline.Milliseconds()
+	if err := a.storeIntent(ctx, &o); err != nil {
+		return nil, fmt.Errorf("store intent: %w", err)
+	}
+	quantity, err := a.placeHold(ctx, r, &o, hold)
+	if err != nil {
+		return nil, fmt.Errorf("place hold: %w", err)
+	}
+	res, err := a.deps.Commands.Place(ctx, r, &o, quantity)
+	if err != nil {
+		return nil, fmt.Errorf("place order %d: %w", o.ID, err)
+	}
+	return a.placed(r, &o, res)
+}
+
+// placed reads the matcher's word on an order that was sent.
+func (a *App) placed(r symbol.Rules, o *order.Order, res *order.Result) (*Placed, error) {
+	if res.Rejected {
+		return nil, fmt.Errorf("place order %d: %w", o.ID, res.Reason.Refusal())
+	}
+	u, ok := res.Update(o.ID)
+	if !ok {
+		return nil, fmt.Errorf("place order %d: record %d of %s does not name it", o.ID, res.Seq, res.Symbol)
+	}
+	if _, err := o.Advance(u); err != nil {
+		return nil, fmt.Errorf("place order: %w", err)
+	}
+	p := &Placed{
+		Order: Found{Order: *o, UpdateTimeMs: res.TimeMs}, Rules: r,
+		Position: Position{res.Symbol, res.Seq}, Touched: res.Touched(),
+	}
+	for i := range res.Trades {
+		if t := &res.Trades[i]; t.TakerOrderID == o.ID || t.MakerOrderID == o.ID {
+			p.Fills = append(p.Fills, *t)
+		}
+	}
+	return p, nil
+}
+
+// storeIntent stores the order. A client order id that a final order has kept long
+// enough is taken over, once.
+func (a *App) storeIntent(ctx context.Context, o *order.Order) error {
+	err := a.deps.Store.InsertOrder(ctx, o)
+	if !errors.Is(err, ErrDuplicate) {
+		return err
+	}
+	holder, findErr := a.deps.Store.FindActive(ctx, o.MemberID, o.ClientOrderID)
+	if errors.Is(findErr, ErrNotFound) {
+		return a.deps.Store.InsertOrder(ctx, o) // it was given free meanwhile
+	}
+	if findErr != nil {
+		return findErr
+	}
+	if !a.reusable(holder) {
+		return err
+	}
+	if err := a.deps.Store.Deactivate(ctx, holder.ID); err != nil {
+		return err
+	}
+	return a.deps.Store.InsertOrder(ctx, o)
+}
+
+// reusable reports whether the client order id of a stored order may be used again:
+// at once if it was rejected, since nothing came of it; otherwise some time after its
+// end, so that a repeated request does not trade twice.
+func (a *App) reusable(holder Found) bool {
+	if !holder.State.Final() {
+		return false
+	}
+	return holder.State == order.StateRejected ||
+		a.deps.Clock.NowMs()-holder.UpdateTimeMs > a.cfg.ClientOrderIDReuseAfter.Milliseconds()
+}
+
+// placeHold has the wallet set the money aside and returns the quantity to place.
+func (a *App) placeHold(ctx context.Context, r symbol.Rules, o *order.Order, hold order.Hold) (int64, error) {
+	held, err := a.deps.Wallet.PlaceHold(ctx, o, hold)
+	if err != nil {
+		return 0, a.holdFailed(ctx, o, err)
+	}
+	if held < hold.Min || held > hold.Amount {
+		return 0, fmt.Errorf("the wallet holds %d of %d to %d %s for order %d", held, hold.Min, hold.Amount, hold.Coin, o.ID)
+	}
+	if held != hold.Amount {
+		if err := a.deps.Store.SetHold(ctx, o.ID, held); err != nil {
+			return 0, err
+		}
+	}
+	return o.Held(r, held), nil
+}
+
+// holdFailed ends the intent when the wallet has refused; then no Place was sent and
+// none will be. After any other error the hold may exist: the intent stays, and the
+// sweeper resolves it.
+func (a *App) holdFailed(ctx context.Context, o *order.Order, err error) error {
+	if errs.KindOf(err) == errs.KindUnavailable {
+		return err // nothing was done
+	}
+	if !refused(err) {
+		return errs.New(errs.KindUnknownOutcome, errs.CodeUnknownOutcome, "the wallet has not answered: query the order").Wrap(err)
+	}
+	// The caller may be gone; the row should not wait for the sweeper because of that.
+	if storeErr := a.deps.Store.Refuse(context.WithoutCancel(ctx), o.ID, order.ReasonHoldRefused, a.deps.Clock.NowMs()); storeErr != nil {
+		logx.WithContext(ctx).Errorf("refuse order %d: %v (the sweeper will)", o.ID, storeErr)
+	}
+	return err
+}
+
+// refused reports whether err is an explicit refusal, as opposed to a failure.
+func refused(err error) bool {
+	switch errs.KindOf(err) {
+	case errs.KindInvalidArgument, errs.KindFailedPrecondition, errs.KindNotFound, errs.KindAlreadyExists, errs.KindPermissionDenied:
+		return true
+	case errs.KindNone, errs.KindUnauthenticated, errs.KindTooManyRequests, errs.KindUnavailable, errs.KindUnknownOutcome, errs.KindInternal:
+	}
+	return false
+}

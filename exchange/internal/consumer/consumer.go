@@ -1,0 +1,44 @@
+// Package consumer follows the matcher's records and keeps the order store up to
+// date: orders, trades and the position in one transaction for a batch of records,
+// then the records go on, whole, to the wallet.
+package consumer
+
+import (
+	"context"
+
+	"mscoin/exchange/internal/sequencer"
+	"mscoin/exchange/internal/store"
+	"mscoin/exchange/order"
+	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/stream"
+)
+
+// Name of the order consumer in the position tables.
+const Name = "order"
+
+// New returns the order consumer of a partition.
+func New(client stream.Bus, db *database.DB, clk clock.Clock, progress *stream.Progress, partition, maxBatch int) (*stream.Consumer, error) {
+	return stream.New(stream.Config{
+		Name: Name, Topic: bus.TopicCompleted, Partition: partition,
+		ForwardTo: bus.TopicSettle, MaxBatch: maxBatch,
+	}, stream.Deps{
+		Bus: client, Store: stream.DatabaseStore(db), Clock: clk, Progress: progress, Apply: Apply,
+	})
+}
+
+// Apply writes what records say into the order store.
+func Apply(_ context.Context, tx *database.Tx, fresh []stream.Entry) error {
+	b := store.Batch{Phases: map[string]order.Phase{}}
+	for i := range fresh {
+		body := fresh[i].Body
+		r := sequencer.ResultOf(body)
+		b.Updates = append(b.Updates, r.Updates...)
+		b.Trades = append(b.Trades, r.Trades...)
+		if body.GetPhase() != 0 {
+			b.Phases[body.GetSymbol()] = order.Phase(body.GetPhase()) //nolint:gosec // written by the sequencer
+		}
+	}
+	return store.Apply(tx, &b)
+}

@@ -1,0 +1,285 @@
+package sequencer
+
+import (
+	"cmp"
+	"slices"
+
+	"mscoin/exchange/matching"
+	"mscoin/exchange/order"
+	eventpb "mscoin/grpc-common/gen/event/v1"
+	"mscoin/mscoin-common/money"
+)
+
+// book is a listed symbol: its engine, and what the engine does not keep.
+type book struct {
+	name   string
+	rules  *eventpb.SetRulesCommand
+	engine matching.Engine
+	phase  eventpb.Phase
+
+	seq  int64  // of the last record
+	hash []byte // of the last record
+
+	live    map[uint64]liveOrder
+	members map[uint64][]uint64 // open orders of a member, in no particular order
+	memory  memory
+}
+
+// liveOrder is an order that the engine knows.
+type liveOrder struct {
+	member     uint64
+	price      int64 // ticks, 0 if the order has none
+	deadlineMs int64
+	at         int // index in members[member]
+	side       matching.Side
+}
+
+func newBook(name string, engine matching.Engine) *book {
+	return &book{
+		name: name, engine: engine, phase: eventpb.Phase_PHASE_TRADING,
+		live: map[uint64]liveOrder{}, members: map[uint64][]uint64{}, memory: newMemory(),
+	}
+}
+
+// addLive notes that the engine knows the order.
+func (b *book) addLive(id uint64, o liveOrder) {
+	ids := b.members[o.member]
+	o.at = len(ids)
+	b.members[o.member] = append(ids, id)
+	b.live[id] = o
+}
+
+// dropLive notes that the order is over.
+func (b *book) dropLive(id uint64, o liveOrder) {
+	delete(b.live, id)
+	ids := b.members[o.member]
+	last := len(ids) - 1
+	if o.at != last {
+		moved := ids[last]
+		ids[o.at] = moved
+		m := b.live[moved]
+		m.at = o.at
+		b.live[moved] = m
+	}
+	if last == 0 {
+		delete(b.members, o.member)
+		return
+	}
+	b.members[o.member] = ids[:last]
+}
+
+// openOf returns the open orders of a member, oldest id first.
+func (b *book) openOf(member uint64) []uint64 {
+	ids := slices.Clone(b.members[member])
+	slices.Sort(ids)
+	return ids
+}
+
+// level is a price of a side whose quantity may have changed.
+type level struct {
+	side  matching.Side
+	price int64
+}
+
+// step collects what one command does.
+type step struct {
+	b       *book
+	nowMs   int64
+	body    *eventpb.RecordBody
+	events  []matching.Event
+	touched []level
+	index   map[uint64]int // order id → position in body.Orders
+
+	// placed is the order that this command places; zero for other commands.
+	placed     uint64
+	placedInfo liveOrder
+}
+
+// do applies one command to the engine, with all its continuations, and books the
+// events. It returns the reason of a refusal.
+func (s *step) do(cmd *matching.Command) matching.Reason {
+	s.events = s.b.engine.Apply(cmd, s.events[:0])
+	for {
+		goOn, refused := s.book()
+		if refused != matching.ReasonNone {
+			return refused
+		}
+		if !goOn {
+			return matching.ReasonNone
+		}
+		s.events = s.b.engine.Apply(&matching.Command{Op: matching.OpContinue}, s.events[:0])
+	}
+}
+
+// book books one slice of events.
+func (s *step) book() (goOn bool, refused matching.Reason) {
+	for i := range s.events {
+		e := &s.events[i]
+		switch e.Kind {
+		case matching.EventTrade:
+			s.trade(e)
+		case matching.EventOrder:
+			s.order(e)
+		case matching.EventReject:
+			refused = e.Reason
+		case matching.EventRules:
+			s.body.Rules = s.b.rules
+		case matching.EventPhase:
+			s.b.phase = eventpb.Phase(e.Phase)
+			s.body.Phase = s.b.phase
+		case matching.EventContinue:
+			goOn = true
+		}
+	}
+	return goOn, refused
+}
+
+func (s *step) trade(e *matching.Event) {
+	s.body.Trades = append(s.body.Trades, &eventpb.Trade{
+		TradeId:       int64(e.TradeID), //nolint:gosec // counts from 1
+		Price:         e.Price * s.b.rules.TickUnits,
+		Quantity:      e.Qty * s.b.rules.LotUnits,
+		Turnover:      e.Quote,
+		TakerSide:     sideOf(e.Side.Opposite()),
+		MakerOrderId:  int64(e.OrderID),       //nolint:gosec // checked < 2^53 at Place
+		TakerOrderId:  int64(e.TakerID),       //nolint:gosec // checked < 2^53 at Place
+		MakerMemberId: int64(e.MemberID),      //nolint:gosec // checked < 2^53 at Place
+		TakerMemberId: int64(e.TakerMemberID), //nolint:gosec // checked < 2^53 at Place
+		MakerFee:      e.Fee,
+		TakerFee:      e.TakerFee,
+	})
+	s.touched = append(s.touched, level{e.Side, e.Price})
+}
+
+// order books an order's new state; the last word of the record counts.
+func (s *step) order(e *matching.Event) {
+	u := updateOf(s.b.rules, e)
+	s.put(u)
+	info, known := s.b.live[e.OrderID]
+	switch {
+	case !known && e.OrderID == s.placed:
+		info = s.placedInfo
+		if !e.State.Final() {
+			s.b.addLive(e.OrderID, info)
+			s.touch(info)
+			return
+		}
+	case known:
+		s.touch(info)
+	}
+	if !e.State.Final() {
+		return
+	}
+	if known {
+		s.b.dropLive(e.OrderID, info)
+	}
+	s.b.memory.put(e.OrderID, rememberedOf(u, info.deadlineMs), s.nowMs)
+}
+
+func (s *step) touch(o liveOrder) {
+	if o.price > 0 {
+		s.touched = append(s.touched, level{o.side, o.price})
+	}
+}
+
+// put merges an update into the record: one for each order.
+func (s *step) put(u *eventpb.OrderUpdate) {
+	id := uint64(u.OrderId) //nolint:gosec // checked > 0
+	if at, ok := s.index[id]; ok {
+		s.body.Orders[at] = u
+		return
+	}
+	s.index[id] = len(s.body.Orders)
+	s.body.Orders = append(s.body.Orders, u)
+}
+
+// levels asks the engine for the quantity of each touched price.
+func (s *step) levels() {
+	slices.SortFunc(s.touched, func(a, b level) int {
+		return cmp.Or(cmp.Compare(a.side, b.side), cmp.Compare(a.price, b.price))
+	})
+	s.touched = slices.Compact(s.touched)
+	for _, l := range s.touched {
+		s.body.Levels = append(s.body.Levels, &eventpb.LevelUpdate{
+			Side:     sideOf(l.side),
+			Price:    l.price * s.b.rules.TickUnits,
+			Quantity: s.b.engine.LevelQty(l.side, l.price) * s.b.rules.LotUnits,
+		})
+	}
+}
+
+func sideOf(s matching.Side) eventpb.Side {
+	if s == matching.Buy {
+		return eventpb.Side_SIDE_BUY
+	}
+	return eventpb.Side_SIDE_SELL
+}
+
+// updateOf converts an EventOrder.
+func updateOf(r *eventpb.SetRulesCommand, e *matching.Event) *eventpb.OrderUpdate {
+	return &eventpb.OrderUpdate{
+		OrderId:       int64(e.OrderID),  //nolint:gosec // checked < 2^53 at Place
+		MemberId:      int64(e.MemberID), //nolint:gosec // checked < 2^53 at Place
+		Side:          sideOf(e.Side),
+		State:         eventpb.OrderState(e.State),
+		Reason:        int32(e.Reason),
+		TradedAmount:  e.CumQty * r.LotUnits,
+		Turnover:      e.CumQuote,
+		Fee:           e.CumFee,
+		HeldRemaining: e.HeldRemaining,
+		OpenAmount:    e.LeavesQty * r.LotUnits,
+	}
+}
+
+func rememberedOf(u *eventpb.OrderUpdate, deadlineMs int64) remembered {
+	return remembered{
+		deadlineMs: deadlineMs,
+		member:     uint64(u.MemberId), //nolint:gosec // checked > 0
+		traded:     u.TradedAmount, turnover: u.Turnover, fee: u.Fee,
+		reason: u.Reason, side: u.Side, state: u.State,
+	}
+}
+
+func (e remembered) update(id int64) *eventpb.OrderUpdate {
+	return &eventpb.OrderUpdate{
+		OrderId: id, MemberId: int64(e.member), //nolint:gosec // checked < 2^53 at Place
+		Side: e.side, State: e.state, Reason: e.reason,
+		TradedAmount: e.traded, Turnover: e.turnover, Fee: e.fee,
+	}
+}
+
+// checkRules says whether a symbol can take rules; old is nil for a new symbol.
+func checkRules(old, r *eventpb.SetRulesCommand) bool {
+	if r.BaseScale < 0 || r.BaseScale > money.MaxScale || r.QuoteScale < 0 || r.QuoteScale > money.MaxScale ||
+		r.TickUnits <= 0 || r.LotUnits <= 0 || r.MaxPrice <= 0 || r.MaxQuantity <= 0 ||
+		r.MaxPrice%r.TickUnits != 0 || r.MaxQuantity%r.LotUnits != 0 || r.BaseCoin == "" || r.QuoteCoin == "" {
+		return false
+	}
+	perStep, err := money.Mul(r.TickUnits, r.LotUnits)
+	if err != nil || perStep%money.Pow10(int(r.BaseScale)) != 0 {
+		return false
+	}
+	if _, err := money.MulDivFloor(r.MaxPrice, r.MaxQuantity, money.Pow10(int(r.BaseScale))); err != nil {
+		return false
+	}
+	// Units never change: prices and quantities of open orders and of history are
+	// counted in them.
+	return old == nil || old.BaseCoin == r.BaseCoin && old.QuoteCoin == r.QuoteCoin &&
+		old.BaseScale == r.BaseScale && old.QuoteScale == r.QuoteScale &&
+		old.TickUnits == r.TickUnits && old.LotUnits == r.LotUnits
+}
+
+func engineRules(r *eventpb.SetRulesCommand) *matching.Rules {
+	return &matching.Rules{
+		BaseUnitsPerLot:      r.LotUnits,
+		QuoteUnitsPerTickLot: r.TickUnits * r.LotUnits / money.Pow10(int(r.BaseScale)),
+		MaxPrice:             r.MaxPrice / r.TickUnits,
+		MaxQty:               r.MaxQuantity / r.LotUnits,
+		BandUpPpm:            r.BandUpPpm,
+		BandDownPpm:          r.BandDownPpm,
+		MaxFillsPerCommand:   r.MaxFillsPerStep,
+	}
+}
+
+// reasonOf names a refusal of the engine.
+func reasonOf(r matching.Reason) order.Reason { return order.Reason(r) }

@@ -1,0 +1,176 @@
+package sequencer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/zeromicro/go-zero/core/logx"
+
+	eventpb "mscoin/grpc-common/gen/event/v1"
+	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/stream"
+)
+
+// Refusals to start. Each is wrapped with the topic, the partition and the offsets.
+var (
+	// ErrCommandLogTruncated: the command log does not begin at offset 0; without a
+	// snapshot the book cannot be rebuilt.
+	ErrCommandLogTruncated = errors.New("command log is truncated")
+	// ErrCommandLogLost: records were published or applied whose commands are gone.
+	ErrCommandLogLost = errors.New("command log lost records")
+	// ErrOutputLost: records were applied that are gone from the output log.
+	ErrOutputLost = errors.New("output log lost records")
+	// ErrDiverged: a replay does not give what was published or applied: one of the
+	// logs was recreated or changed, or the matcher is not the one that wrote it.
+	ErrDiverged = errors.New("replay differs from what was published")
+)
+
+// plan is what a boot has found out before the replay.
+type plan struct {
+	commandEnd int64 // end of the command log at boot
+	// last is the last published record, nil if there is none.
+	last     *eventpb.RecordBody
+	lastHash []byte
+	// applied are the order consumer's positions.
+	applied Positions
+}
+
+// inspect reads the bounds of both logs, the last record and the positions, and
+// refuses what cannot be.
+func (s *Sequencer) inspect(ctx context.Context) (*plan, error) {
+	p := s.cfg.Partition
+	first, end, err := s.cfg.Log.Bounds(ctx, bus.TopicCommands, p)
+	if err != nil {
+		return nil, fmt.Errorf("inspect command log: %w", err)
+	}
+	if first != 0 {
+		return nil, fmt.Errorf("%w: %s/%d begins at offset %d, not 0", ErrCommandLogTruncated, bus.TopicCommands, p, first)
+	}
+	outFirst, outEnd, err := s.cfg.Log.Bounds(ctx, bus.TopicCompleted, p)
+	if err != nil {
+		return nil, fmt.Errorf("inspect output log: %w", err)
+	}
+	applied, err := s.cfg.Positions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load positions of the order consumer: %w", err)
+	}
+	if applied.NextOffset > outEnd {
+		return nil, fmt.Errorf("%w: %s/%d ends at offset %d, but the order consumer has applied it up to %d",
+			ErrOutputLost, bus.TopicCompleted, p, outEnd, applied.NextOffset)
+	}
+	pl := &plan{commandEnd: end, applied: applied}
+	if outEnd == 0 {
+		return pl, nil
+	}
+	if outFirst == outEnd {
+		return nil, fmt.Errorf("%w: %s/%d holds nothing before its end at offset %d", ErrOutputLost, bus.TopicCompleted, p, outEnd)
+	}
+	if pl.last, pl.lastHash, err = s.readLast(ctx, outEnd-1); err != nil {
+		return nil, err
+	}
+	if pl.last.CommandOffset >= end {
+		return nil, fmt.Errorf("%w: %s/%d ends at offset %d, but record %d of %s at offset %d of %s answers command offset %d",
+			ErrCommandLogLost, bus.TopicCommands, p, end, pl.last.Seq, pl.last.Symbol, outEnd-1, bus.TopicCompleted, pl.last.CommandOffset)
+	}
+	return pl, nil
+}
+
+func (s *Sequencer) readLast(ctx context.Context, offset int64) (*eventpb.RecordBody, []byte, error) {
+	p := s.cfg.Partition
+	msg, err := s.cfg.Log.ReadOne(ctx, bus.TopicCompleted, p, offset)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read last record: %w", err)
+	}
+	e, err := stream.OpenMessage(msg)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %s/%d offset %d: %w", ErrDiverged, bus.TopicCompleted, p, offset, err)
+	}
+	if int(e.Body.CommandPartition) != p {
+		return nil, nil, fmt.Errorf("%w: %s/%d offset %d answers a command of partition %d",
+			ErrDiverged, bus.TopicCompleted, p, offset, e.Body.CommandPartition)
+	}
+	return e.Body, e.Hash, nil
+}
+
+// replay rebuilds the state up to the last published command, and on until the
+// replay has met every position of the order consumer: a record that was published
+// late and out of turn may stand last in the output without being the newest.
+// Nothing is published before all of that agrees; then what came after the last
+// record is.
+func (s *Sequencer) replay(ctx context.Context, sub Subscription, pl *plan) error {
+	behind := map[string]bool{} // symbols whose position is not met yet
+	for name := range pl.applied.Symbols {
+		behind[name] = true
+	}
+	var missing []Sealed
+	for !s.replayed(pl, behind) {
+		if s.m.Next() >= pl.commandEnd {
+			break
+		}
+		msgs, err := sub.Fetch(ctx, int(min(maxBatch, pl.commandEnd-s.m.Next())), idleWait)
+		if err != nil {
+			if err := s.fetchError(ctx, err); err != nil {
+				return err
+			}
+			continue
+		}
+		for i := range msgs {
+			rec, ok, err := s.replayOne(pl, behind, msgs[i])
+			if err != nil {
+				return err
+			}
+			if ok && (pl.last == nil || msgs[i].Offset > pl.last.CommandOffset) {
+				missing = append(missing, rec)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(behind)) {
+		return fmt.Errorf("%w: %s/%d ends at offset %d, where %s is at record %d, but the order consumer has applied record %d",
+			ErrCommandLogLost, bus.TopicCommands, s.cfg.Partition, pl.commandEnd, name, s.seqOf(name), pl.applied.Symbols[name].Seq)
+	}
+	logx.Infof("sequencer of partition %d: replayed %d commands, %d records to publish", s.cfg.Partition, s.m.Next(), len(missing))
+	return s.publish(ctx, missing)
+}
+
+// replayed reports whether all that is known to have been published or applied is met.
+func (s *Sequencer) replayed(pl *plan, behind map[string]bool) bool {
+	return len(behind) == 0 && (pl.last == nil || s.m.Next() > pl.last.CommandOffset)
+}
+
+func (s *Sequencer) seqOf(name string) int64 {
+	if b, ok := s.m.books[name]; ok {
+		return b.seq
+	}
+	return 0
+}
+
+// replayOne applies one command and compares its record with what is known of it.
+func (s *Sequencer) replayOne(pl *plan, behind map[string]bool, msg bus.Message) (Sealed, bool, error) {
+	s.mu.Lock()
+	rec, ok, err := s.m.Apply(msg)
+	s.mu.Unlock()
+	if err != nil {
+		return Sealed{}, false, err
+	}
+	if pl.last != nil && msg.Offset == pl.last.CommandOffset && (!ok || !bytes.Equal(rec.Hash, pl.lastHash)) {
+		return Sealed{}, false, fmt.Errorf("%w: the command at %s/%d offset %d does not give record %d of %s that stands last in %s",
+			ErrDiverged, bus.TopicCommands, s.cfg.Partition, msg.Offset, pl.last.Seq, pl.last.Symbol, bus.TopicCompleted)
+	}
+	if !ok {
+		return rec, false, nil
+	}
+	at, known := pl.applied.Symbols[rec.Symbol]
+	if !known || at.Seq != rec.Body.Seq {
+		return rec, true, nil
+	}
+	if !bytes.Equal(at.Hash, rec.Hash) {
+		return Sealed{}, false, fmt.Errorf("%w: the command at %s/%d offset %d does not give record %d of %s that the order consumer has applied",
+			ErrDiverged, bus.TopicCommands, s.cfg.Partition, msg.Offset, at.Seq, rec.Symbol)
+	}
+	delete(behind, rec.Symbol)
+	return rec, true, nil
+}
