@@ -12,7 +12,8 @@ import (
 // what is still in the cache. In steady state a command allocates nothing.
 type Book struct {
 	recs  []record
-	free  uint32 // first free slot of recs, chained through next
+	links []links // of the order in the same slot of recs
+	free  uint32  // first free slot of recs, chained through links.next
 	ids   index
 	slab  pageSlab
 	lads  [4]ladder
@@ -45,18 +46,21 @@ type Book struct {
 
 var _ Engine = (*Book)(nil)
 
-// record is an open order: one cache line.
+// record is an open order: one cache line. Its neighbours in the queue are in
+// links, which are small enough to stay in a near cache when the records do not.
 type record struct {
 	id, member, seq uint64
 	leaves          int64
-	price           int64 // in wait: the stop price
-	next, prev      uint32
+	price           int64  // in wait: the stop price
 	level           uint32 // page slot << pageShift | level in the page
 	more            uint32 // slot in fills, or in waits; 0: none
 	makerFee        int32
 	ladder          uint8
 	side            uint8
+	_               [10]byte
 }
+
+type links struct{ next, prev uint32 }
 
 // Ladders of a book. The first two are numbered like the sides.
 const (
@@ -82,6 +86,7 @@ func WithCapacity(n int) Option {
 	return func(b *Book) {
 		n = min(max(n, 0), image.MaxOrders)
 		b.recs = append(make([]record, 0, n+1), record{})
+		b.links = append(make([]links, 0, n+1), links{})
 		b.ids.init(n)
 	}
 }
@@ -90,7 +95,7 @@ func WithCapacity(n int) Option {
 func New(options ...Option) *Book {
 	b := &Book{
 		closed: ReasonNoRules, phase: PhaseTrading, low: image.NoLow, high: image.NoHigh,
-		recs: make([]record, 1, 16),
+		recs: make([]record, 1, 16), links: make([]links, 1, 16),
 	}
 	b.ids.init(0)
 	b.slab.init(4)
@@ -130,14 +135,15 @@ func (b *Book) Apply(cmd *Command, out []Event) []Event {
 	if b.pending && cmd.Op != OpContinue {
 		return refuse(cmd, ReasonContinuePending, out)
 	}
+	if cmd.Op == OpCancel {
+		return b.cancel(cmd, out)
+	}
+	if cmd.Op == OpPlace && cmd.Type == Limit {
+		return b.placeLimit(cmd, out)
+	}
 	switch cmd.Op {
 	case OpPlace:
-		if cmd.Type == Limit {
-			return b.placeLimit(cmd, out)
-		}
 		return b.placeOther(cmd, out)
-	case OpCancel:
-		return b.cancel(cmd, out)
 	case OpReduce:
 		return b.reduce(cmd, out)
 	case OpReplace:
@@ -148,7 +154,7 @@ func (b *Book) Apply(cmd *Command, out []Event) []Event {
 		return b.setPhase(cmd, out)
 	case OpContinue:
 		return b.proceed(cmd, out)
-	case OpNone:
+	case OpNone, OpCancel:
 	}
 	return refuse(cmd, ReasonBadCommand, out)
 }
@@ -217,23 +223,6 @@ func (b *Book) setPhase(cmd *Command, out []Event) []Event {
 	return out
 }
 
-// lookup returns the slot of an open order and its place in the index; slot 0
-// if there is none, and then the place is where the id would be put.
-func (b *Book) lookup(id uint64, hash uint32) (slot, j uint32) {
-	tab, mask := b.ids.tab, b.ids.mask
-	j = hash >> b.ids.shift
-	for {
-		e := tab[j&mask]
-		if e == 0 {
-			return 0, j
-		}
-		if uint32(e>>32) == hash && b.recs[uint32(e)].id == id {
-			return uint32(e), j
-		}
-		j = (j + 1) & mask
-	}
-}
-
 // target finds the open order that a command is about. A command of a member
 // (0: of the exchange itself) does not see the orders of others.
 func (b *Book) target(id, member uint64) (slot, j uint32) {
@@ -268,9 +257,9 @@ func (b *Book) end(slot, j uint32, state OrderState, reason Reason, out []Event)
 		b.sum -= restHash(r)
 		b.slab.levels[r.level].qty -= r.leaves
 	}
-	b.unlink(slot, r)
-	b.ids.cut(j)
-	b.release(slot, r)
+	b.unlink(slot, r.level, r.ladder)
+	b.delist(j)
+	b.release(slot)
 	return out
 }
 

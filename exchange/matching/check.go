@@ -134,7 +134,7 @@ func (b *Book) reach(side Side, price int64) int64 {
 func (b *Book) bestKey(side Side, old uint32) int64 {
 	l := &b.lads[side&1]
 	r := &b.recs[old]
-	if old == 0 || r.ladder != uint8(side) || r.prev != 0 || r.next != 0 || keyOf(r.ladder, r.price) != l.best {
+	if old == 0 || r.ladder != uint8(side) || b.links[old] != (links{}) || keyOf(r.ladder, r.price) != l.best {
 		return l.best
 	}
 	pg := &b.slab.pages[l.first]

@@ -125,6 +125,6 @@ type Rules struct {
 	// order. What is left continues with OpContinue. 0: no cap.
 	MaxFillsPerCommand int32
 	// MaxOpenOrders is how many orders may be open at once; beyond it orders that
-	// could stay open are refused. 0: as many as a book can hold (1<<26).
+	// could stay open are refused. 0: as many as a book can hold (1<<25).
 	MaxOpenOrders int32
 }

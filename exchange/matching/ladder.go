@@ -12,11 +12,11 @@ import (
 // are linked in order, so the next best level is a bit scan and at most one
 // hop away. A lone far-away price costs one page.
 type ladder struct {
-	best  int64  // key of the best level, noKey if there is none
-	first uint32 // best page
-	root  uint32 // of the crit-bit tree: a page, or node | inner
-	pages uint32
-	cache [cacheSize]uint32
+	best   int64  // key of the best level, noKey if there is none
+	bestAt uint32 // its place in levels, 0 if there is none
+	first  uint32 // best page
+	root   uint32 // of the crit-bit tree: a page, or node | inner
+	cache  [cacheSize]uint32
 }
 
 const (
@@ -50,12 +50,11 @@ type node struct {
 // pageSlab holds the pages and tree nodes of all ladders of a book. Slot 0 of
 // each is never used; free ones are chained through next and child[0].
 type pageSlab struct {
-	pages     []page
-	levels    []level
-	nodes     []node
-	freePage  uint32
-	freeNode  uint32
-	pagesUsed int
+	pages    []page
+	levels   []level
+	nodes    []node
+	freePage uint32
+	freeNode uint32
 }
 
 func (s *pageSlab) init(pages int) {
@@ -126,7 +125,6 @@ func (l *ladder) find(s *pageSlab, key int64) uint32 {
 func (l *ladder) insert(s *pageSlab, key int64) uint32 {
 	p := s.newPage(key)
 	l.cache[key&(cacheSize-1)] = p
-	l.pages++
 	if l.root == 0 {
 		l.root, l.first = p, p
 		return p
@@ -194,7 +192,6 @@ func (l *ladder) drop(s *pageSlab, p uint32) {
 	if c := &l.cache[key&(cacheSize-1)]; *c == p {
 		*c = 0
 	}
-	l.pages--
 	pg.key, pg.next, s.freePage = noPage, s.freePage, p
 	if l.root == p {
 		l.root = 0
@@ -217,11 +214,12 @@ func (l *ladder) drop(s *pageSlab, p uint32) {
 // scan finds the best level again.
 func (l *ladder) scan(s *pageSlab) {
 	if l.first == 0 {
-		l.best = noKey
+		l.best, l.bestAt = noKey, 0
 		return
 	}
 	p := &s.pages[l.first]
-	l.best = p.key<<pageShift | int64(bits.TrailingZeros64(p.used))
+	at := bits.TrailingZeros64(p.used)
+	l.best, l.bestAt = p.key<<pageShift|int64(at), l.first<<pageShift|uint32(at)
 }
 
 // grown is the capacity for a slab that must hold n: twice while it is small,

@@ -119,8 +119,7 @@ func (b *Book) match(t *taker, fresh bool, out []Event) (_ []Event, done bool) {
 		}
 	}
 	for l.best <= t.reach {
-		p := l.first
-		slot := b.slab.levels[p<<pageShift|uint32(l.best&pageMask)].head
+		slot := b.slab.levels[l.bestAt].head
 		m := &b.recs[slot]
 		unit := m.price * b.quote
 		n := min(t.leaves, m.leaves)
@@ -182,7 +181,7 @@ func (b *Book) settle(t *taker, out []Event) []Event {
 	}
 	b.rest(slot, b.level(t.side, key), key)
 	hash := hashID(t.id)
-	b.ids.put(hash>>b.ids.shift, hash, slot)
+	b.enlist(hash>>b.ids.shift, hash, slot)
 	out, e := push(out)
 	b.describeTaker(t, e)
 	return out
@@ -281,9 +280,9 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 		}
 		b.sum -= restHash(m)
 		b.slab.levels[m.level].qty -= n
-		b.unlink(slot, m)
-		b.ids.cut(b.ids.at(hashID(m.id), slot))
-		b.release(slot, m)
+		b.unlink(slot, m.level, m.ladder)
+		b.delist(b.ids.at(hashID(m.id), slot))
+		b.release(slot)
 		return out
 	}
 	e.State, e.LeavesQty = StatePartiallyFilled, m.leaves-n
@@ -366,7 +365,7 @@ func (b *Book) fillable(t *taker) bool {
 // others returns how many lots of a level, up to most, a taker can trade with
 // orders of others, and whether it then meets one of its own that stops it.
 func (b *Book) others(t *taker, slot uint32, most int64) (n int64, met bool) {
-	for ; slot != 0 && n < most; slot = b.recs[slot].next {
+	for ; slot != 0 && n < most; slot = b.links[slot].next {
 		m := &b.recs[slot]
 		if m.member != t.member {
 			n += min(m.leaves, most-n)
@@ -388,7 +387,7 @@ func (b *Book) triggered() uint32 {
 			price = b.high
 		}
 		if l.first != 0 && b.high != image.NoHigh && l.best <= keyOf(i, price) {
-			return b.slab.levels[l.first<<pageShift|uint32(l.best&pageMask)].head
+			return b.slab.levels[l.bestAt].head
 		}
 	}
 	return 0
@@ -400,8 +399,8 @@ func (b *Book) trigger(slot uint32, t *taker) {
 	o := b.waits.all[r.more]
 	b.sum -= o.Full()
 	b.waits.put(r.more)
-	b.unlink(slot, r)
-	b.ids.cut(b.ids.at(hashID(r.id), slot))
-	b.release(slot, r)
+	b.unlink(slot, r.level, r.ladder)
+	b.delist(b.ids.at(hashID(r.id), slot))
+	b.release(slot)
 	*t = takerOf(&o)
 }

@@ -46,7 +46,7 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 	r.id, r.member, r.leaves, r.price = cmd.OrderID, cmd.MemberID, cmd.Qty, cmd.Price
 	r.more, r.makerFee, r.ladder, r.side = 0, cmd.MakerFeePpm, side, side
 	b.rest(slot, at, key)
-	b.ids.put(j, hash, slot)
+	b.enlist(j, hash, slot)
 	out, e := push(out)
 	e.Kind, e.State, e.Side = EventOrder, StateNew, cmd.Side
 	e.OrderID, e.MemberID, e.LeavesQty = cmd.OrderID, cmd.MemberID, cmd.Qty
@@ -151,6 +151,6 @@ func (b *Book) hang(o *image.Order) uint32 {
 	key := keyOf(ladder, o.Stop)
 	b.link(slot, b.level(ladder, key), key)
 	hash := hashID(o.ID)
-	b.ids.put(hash>>b.ids.shift, hash, slot)
+	b.enlist(hash>>b.ids.shift, hash, slot)
 	return slot
 }

@@ -59,20 +59,21 @@ func (s *waitSlab) put(i uint32) { s.all[i].ID, s.free = uint64(s.free), i }
 func (b *Book) alloc() uint32 {
 	slot := b.free
 	if slot != 0 {
-		b.free = b.recs[slot].next
+		b.free = b.links[slot].next
 		return slot
 	}
 	n := len(b.recs)
 	if n == cap(b.recs) {
 		b.recs = append(make([]record, 0, grown(n+1)), b.recs...)
+		b.links = append(make([]links, 0, cap(b.recs)), b.links...)
 	}
-	b.recs = b.recs[:n+1]
+	b.recs, b.links = b.recs[:n+1], b.links[:n+1]
 	return uint32(n)
 }
 
 // release gives a slot back.
-func (b *Book) release(slot uint32, r *record) {
-	r.next, b.free = b.free, slot
+func (b *Book) release(slot uint32) {
+	b.links[slot].next, b.free = b.free, slot
 	b.open--
 }
 
@@ -93,47 +94,53 @@ func (b *Book) link(slot, at uint32, key int64) {
 	r := &b.recs[slot]
 	lv := &b.slab.levels[at]
 	tail, head := lv.tail, lv.head
-	r.level, r.next, r.prev = at, 0, tail
-	b.recs[tail].next = slot
+	r.level = at
+	b.links[slot] = links{prev: tail}
+	b.links[tail].next = slot
 	if head == 0 {
 		head = slot
 	}
 	lv.tail, lv.head = slot, head
 	b.slab.pages[at>>pageShift].used |= 1 << (at & pageMask)
 	l := &b.lads[r.ladder&3]
-	l.best = min(l.best, key)
+	best, bestAt := l.best, l.bestAt
+	if key < best {
+		bestAt = at
+	}
+	l.best, l.bestAt = min(best, key), bestAt
 }
 
 // unlink takes a record out of its level, and the level out of its page when
-// that was the last.
-func (b *Book) unlink(slot uint32, r *record) {
-	at, next, prev := r.level, r.next, r.prev
+// that was the last. Whether a level empties cannot be foretold, so there is no
+// branch on that alone either.
+func (b *Book) unlink(slot, at uint32, ladder uint8) {
 	lv := &b.slab.levels[at]
-	b.recs[next].prev = prev
-	b.recs[prev].next = next
+	n := b.links[slot]
+	b.links[n.next].prev = n.prev
+	b.links[n.prev].next = n.next
 	head, tail := lv.head, lv.tail
 	if head == slot {
-		head = next
+		head = n.next
 	}
 	if tail == slot {
-		tail = prev
+		tail = n.prev
 	}
 	lv.head, lv.tail = head, tail
+	var empty, best uint64
 	if head == 0 {
-		b.emptied(r.ladder, at)
+		empty = 1
 	}
-}
-
-// emptied takes a level without orders out of its page.
-func (b *Book) emptied(ladder uint8, at uint32) {
 	l := &b.lads[ladder&3]
+	if at == l.bestAt {
+		best = 1
+	}
 	pg := &b.slab.pages[at>>pageShift]
-	pg.used &^= 1 << (at & pageMask)
-	key := pg.key<<pageShift | int64(at&pageMask)
-	if pg.used == 0 {
+	used := pg.used &^ (empty << (at & pageMask))
+	pg.used = used
+	if used == 0 {
 		l.drop(&b.slab, at>>pageShift)
 	}
-	if key == l.best {
+	if empty&best != 0 {
 		l.scan(&b.slab)
 	}
 }

@@ -131,7 +131,7 @@ func (b *Book) Snapshot(dst []byte) []byte {
 	var n [4]int
 	for i := range n {
 		b.levels(uint8(i), func(_ int64, lv *level) bool {
-			for slot := lv.head; slot != 0; slot = b.recs[slot].next {
+			for slot := lv.head; slot != 0; slot = b.links[slot].next {
 				n[i]++
 			}
 			return true
@@ -140,7 +140,7 @@ func (b *Book) Snapshot(dst []byte) []byte {
 	w.Head(&h, n[Buy], n[Sell], n[falling]+n[rising])
 	for side := range uint8(2) {
 		b.levels(side, func(_ int64, lv *level) bool {
-			for slot := lv.head; slot != 0; slot = b.recs[slot].next {
+			for slot := lv.head; slot != 0; slot = b.links[slot].next {
 				o := b.restOrder(slot)
 				w.Rest(&o)
 			}
@@ -150,7 +150,7 @@ func (b *Book) Snapshot(dst []byte) []byte {
 	waiting := make([]*image.Order, 0, n[falling]+n[rising])
 	for i := uint8(falling); i <= rising; i++ {
 		b.levels(i, func(_ int64, lv *level) bool {
-			for slot := lv.head; slot != 0; slot = b.recs[slot].next {
+			for slot := lv.head; slot != 0; slot = b.links[slot].next {
 				waiting = append(waiting, &b.waits.all[b.recs[slot].more])
 			}
 			return true
@@ -252,7 +252,7 @@ func (b *Book) add(o *image.Order) error {
 	key := keyOf(o.Side, o.Price)
 	b.rest(slot, b.level(o.Side, key), key)
 	b.seq = seq
-	b.ids.put(j, hash, slot)
+	b.enlist(j, hash, slot)
 	return nil
 }
 
@@ -261,7 +261,7 @@ func (b *Book) add(o *image.Order) error {
 // be changed meanwhile.
 func (b *Book) Resting(side Side, yield func(id uint64, price, qty int64) bool) {
 	b.levels(uint8(side&1), func(key int64, lv *level) bool {
-		for slot := lv.head; slot != 0; slot = b.recs[slot].next {
+		for slot := lv.head; slot != 0; slot = b.links[slot].next {
 			if !yield(b.recs[slot].id, keyOf(uint8(side&1), key), b.recs[slot].leaves) {
 				return false
 			}

@@ -25,9 +25,8 @@ func mum(a, b uint64) uint64 {
 // date by subtracting what an order was and adding what it is. Priority is in
 // it through seq.
 func Rest(id, member, seq uint64, side uint8, price, leaves int64, makerFee int32) uint64 {
-	return mum(id^k0, member^k1) ^
-		mum(seq^k2, uint64(price)<<1^uint64(side)^k3) +
-		mum(uint64(leaves)^k4, id+uint64(makerFee)<<40^k5)
+	return mum(id+seq*k0^k1,
+		member*k2+uint64(leaves)*k3+uint64(price)*k4+(uint64(makerFee)<<1|uint64(side))*k5)
 }
 
 // Filled is what an order that has traded adds to its Rest hash.

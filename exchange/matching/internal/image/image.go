@@ -24,7 +24,7 @@ import "math"
 const (
 	MaxPrice  = int64(1) << 62
 	MaxQty    = int64(1) << 62
-	MaxOrders = 1 << 26
+	MaxOrders = 1 << 25
 	MaxFee    = 1_000_000 // millionths
 )
 
