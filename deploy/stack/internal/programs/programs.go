@@ -145,8 +145,7 @@ func (t tool) judge(name, out string) (string, error) {
 	if major < t.least[0] || major == t.least[0] && minor < t.least[1] {
 		return "", fmt.Errorf("%s: %s is version %d.%d, need %d.%d or later", name, t.path, major, minor, t.least[0], t.least[1])
 	}
-	line, _, _ := strings.Cut(out[strings.Index(out, m[0]):], "\n")
-	return strings.TrimSpace(line), nil
+	return fmt.Sprintf("%s %d.%d", t.path, major, minor), nil
 }
 
 func firstLine(s string) string {

@@ -56,7 +56,7 @@ const (
 func database(s Site) Component {
 	name := s.Settings.DB
 	dir := s.Folder.Data(s.Settings, name)
-	conf := s.Folder.Etc(name + ".cnf")
+	conf, statements := s.Folder.Etc(name+".cnf"), s.Folder.Etc("database.sql")
 	bin := s.Programs.MariaDB
 	if name == layout.MySQL {
 		bin = s.Programs.MySQL
@@ -66,7 +66,7 @@ func database(s Site) Component {
 		Addr:  layout.Addr(s.Settings.DatabasePort()),
 		Ports: []int{s.Settings.DatabasePort()},
 		Prepare: func(ctx context.Context) error {
-			if err := layout.WriteFile(s.Folder.Etc("database.sql"), []byte(s.databaseSQL())); err != nil {
+			if err := layout.WriteFile(statements, []byte(s.databaseSQL())); err != nil {
 				return err
 			}
 			text, err := s.databaseConf(dir)
@@ -78,7 +78,7 @@ func database(s Site) Component {
 			}
 			return once(dir, func() error { return s.initialiseDatabase(ctx, conf, dir) })
 		},
-		Spec:        s.spec(name, bin, "--defaults-file="+conf),
+		Spec:        s.spec(name, bin, "--defaults-file="+conf, "--init-file="+statements),
 		Ready:       s.databaseReady,
 		ReadyWithin: databaseReady,
 		StopWithin:  databaseStop,
@@ -89,9 +89,7 @@ func database(s Site) Component {
 // socket alone; on MySQL root's password is set before the server first listens.
 func (s Site) initialiseDatabase(ctx context.Context, conf, dir string) error {
 	if s.Settings.DB == layout.MySQL {
-		// The statements of init-file need the system tables: they wait for the first start.
-		return s.runTool(ctx, nil, s.Programs.MySQL, "--defaults-file="+conf, "--init-file=", "--initialize-insecure",
-			"--log-error="+filepath.Join(dir, "initialise.log"))
+		return s.runTool(ctx, nil, s.Programs.MySQL, "--defaults-file="+conf, "--initialize-insecure")
 	}
 	me, err := user.Current()
 	if err != nil {
@@ -112,13 +110,11 @@ func (s Site) databaseConf(dir string) (string, error) {
 		"[mysqld]",
 		"user=" + me.Username, // root is refused unless it is named
 		"datadir=" + filepath.Join(dir, "data"),
-		"init-file=" + s.Folder.Etc("database.sql"),
 		"socket=db.sock", // below datadir; an absolute path may be too long for a socket
 		"pid-file=" + filepath.Join(dir, "pid"),
 		"bind-address=127.0.0.1",
 		fmt.Sprintf("port=%d", s.Settings.DatabasePort()),
 		"skip-name-resolve",
-		"symbolic-links=0",
 		"local-infile=0",
 		"",
 		"innodb_flush_log_at_trx_commit=1",
