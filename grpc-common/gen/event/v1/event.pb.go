@@ -933,8 +933,11 @@ type SetRulesCommand struct {
 	BandDownPpm int64 `protobuf:"varint,10,opt,name=band_down_ppm,json=bandDownPpm,proto3" json:"band_down_ppm,omitempty"`
 	// Fills of one step at most; 0 is no cap.
 	MaxFillsPerStep int32 `protobuf:"varint,11,opt,name=max_fills_per_step,json=maxFillsPerStep,proto3" json:"max_fills_per_step,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Orders that may be open in the book at once, so that the record of a sweep
+	// fits into a message; 0 is as many as a book can hold.
+	MaxBookOrders int32 `protobuf:"varint,12,opt,name=max_book_orders,json=maxBookOrders,proto3" json:"max_book_orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetRulesCommand) Reset() {
@@ -1040,6 +1043,13 @@ func (x *SetRulesCommand) GetBandDownPpm() int64 {
 func (x *SetRulesCommand) GetMaxFillsPerStep() int32 {
 	if x != nil {
 		return x.MaxFillsPerStep
+	}
+	return 0
+}
+
+func (x *SetRulesCommand) GetMaxBookOrders() int32 {
+	if x != nil {
+		return x.MaxBookOrders
 	}
 	return 0
 }
@@ -1755,7 +1765,7 @@ const file_event_v1_event_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1b\n" +
 	"\tmember_id\x18\x02 \x01(\x03R\bmemberId\x12\x1f\n" +
 	"\vdeadline_ms\x18\x03 \x01(\x03R\n" +
-	"deadlineMs\"\xfa\x02\n" +
+	"deadlineMs\"\xa2\x03\n" +
 	"\x0fSetRulesCommand\x12\x1b\n" +
 	"\tbase_coin\x18\x01 \x01(\tR\bbaseCoin\x12\x1d\n" +
 	"\n" +
@@ -1772,7 +1782,8 @@ const file_event_v1_event_proto_rawDesc = "" +
 	"\vband_up_ppm\x18\t \x01(\x03R\tbandUpPpm\x12\"\n" +
 	"\rband_down_ppm\x18\n" +
 	" \x01(\x03R\vbandDownPpm\x12+\n" +
-	"\x12max_fills_per_step\x18\v \x01(\x05R\x0fmaxFillsPerStep\"8\n" +
+	"\x12max_fills_per_step\x18\v \x01(\x05R\x0fmaxFillsPerStep\x12&\n" +
+	"\x0fmax_book_orders\x18\f \x01(\x05R\rmaxBookOrders\"8\n" +
 	"\x0fSetPhaseCommand\x12%\n" +
 	"\x05phase\x18\x01 \x01(\x0e2\x0f.event.v1.PhaseR\x05phase\"M\n" +
 	"\x06Record\x12\x12\n" +
