@@ -70,6 +70,11 @@ func (c Config) requestTimeout() time.Duration {
 	return time.Duration(c.RequestTimeoutMs) * time.Millisecond
 }
 
+// longest is the limit of the library's client, from which it also derives how long brokers may wait
+// for their replicas: half of what a call has left. Without one that is 500 ms whatever the context
+// says, and a slow replica makes the outcome unknown. The contexts set here end earlier.
+func (c Config) longest() time.Duration { return max(c.produceTimeout(), 2*c.requestTimeout()) }
+
 // Client talks to one cluster. It is safe for concurrent use.
 type Client struct {
 	cfg       Config
@@ -94,7 +99,7 @@ func Connect(cfg Config, clk clock.Clock) (*Client, error) {
 		return nil, fmt.Errorf("connect to kafka: %w", err)
 	}
 	c := &Client{cfg: cfg, clk: clk, transport: newTransport(cfg)}
-	c.kafka = &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: c.transport}
+	c.kafka = &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Timeout: cfg.longest(), Transport: c.transport}
 	return c, nil
 }
 

@@ -169,6 +169,18 @@ func TestSubscription_Fetch(t *testing.T) {
 }
 
 func TestClient_Produce(t *testing.T) {
+	t.Run("the broker may wait for its replicas for half of the call's time", func(t *testing.T) {
+		c, client := faultyCluster(t)
+		got := make(chan int32, 1)
+		c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // library
+			got <- req.(*kmsg.ProduceRequest).TimeoutMillis
+			return nil, nil, false
+		})
+		write(t, client, "a")
+		if ms := <-got; ms < 900 || ms > 1000 { // of 2000
+			t.Errorf("the broker gets %d ms", ms)
+		}
+	})
 	t.Run("no broker: certainly not sent", func(t *testing.T) {
 		client := connect(t, deadAddr(t), clock.Real())
 		if _, err := client.Produce(t.Context(), faultTopic, 0, []bus.Message{{Value: []byte("x")}}); err == nil {

@@ -109,7 +109,9 @@ const (
 
 // stamper gives each produced batch its append time. The broker library keeps whatever time the
 // producer wrote, even when the topic says LogAppendTime; a publish that a producer gave up long
-// ago and that lands late must not look young.
+// ago and that lands late must not look old. (It cannot use the LogAppendTime flag of a batch: the library
+// would change the times once more without renewing the checksum. So records of one batch that a foreign
+// producer gave different times keep their distance; mscoin-common/bus gives a batch one time.)
 type stamper struct {
 	clk clock.Clock
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 )
@@ -48,6 +50,7 @@ func Run(t *testing.T, s Suite) {
 		{"an offset outside of the log is an error, never a jump", s.outside},
 		{"a write that cannot be sent says so", s.notSent},
 		{"the time of a record is the append time and never runs backwards", s.appendTime},
+		{"a producer whose clock is wrong does not decide the time of a record", s.foreignTime},
 		{"random batches of random sizes are read in order from any offset", s.random},
 	}
 	for i, tt := range tests {
@@ -356,6 +359,28 @@ func (Suite) appendTime(t *testing.T, f fixture) {
 		last = m.TimeMs
 		if m.TimeMs < before-60_000 || m.TimeMs > after+60_000 {
 			t.Errorf("offset %d: time %d is not now", m.Offset, m.TimeMs)
+		}
+	}
+}
+
+// foreignTime writes with the library itself, as a producer with a wrong clock, or one whose publish was under
+// way for an hour, would.
+func (s Suite) foreignTime(t *testing.T, f fixture) {
+	now := clock.Real().Now()
+	client := &kafka.Client{Addr: kafka.TCP(s.Brokers...), Transport: &kafka.Transport{}}
+	res, err := client.Produce(f.ctx, &kafka.ProduceRequest{
+		Topic: f.topic, Partition: 0, RequiredAcks: kafka.RequireAll,
+		Records: kafka.NewRecordReader(
+			kafka.Record{Time: now.Add(-time.Hour), Value: kafka.NewBytes([]byte("a"))},
+			kafka.Record{Time: now.Add(-time.Hour), Value: kafka.NewBytes([]byte("b"))},
+		),
+	})
+	if err != nil || res.Error != nil {
+		t.Fatal(err, res)
+	}
+	for _, m := range f.read(t, 0, 0, 2) {
+		if ageMs := now.UnixMilli() - m.TimeMs; ageMs > 60_000 {
+			t.Errorf("offset %d looks %d ms old", m.Offset, ageMs)
 		}
 	}
 }
