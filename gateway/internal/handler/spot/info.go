@@ -116,7 +116,7 @@ func (a *API) exchangeInfo(ctx context.Context, c *call) (any, error) {
 	showPermissions := d.boolean("showPermissionSets", true)
 	status := d.symbolStatus()
 	spot := d.permissions()
-	if c.hasSymbols() && (status != "" || sent(c.values, "permissions")) {
+	if d.hasSymbols() && (status != "" || sent(c.values, "permissions")) {
 		d.fail(errCombination)
 	}
 	symbols, _, err := a.symbols(ctx, d)
@@ -145,7 +145,8 @@ func sent(v param.Values, name string) bool {
 	return ok
 }
 
-func (c *call) hasSymbols() bool { return sent(c.values, "symbol") || sent(c.values, "symbols") }
+// hasSymbols reports whether the request names symbols.
+func (d *decoder) hasSymbols() bool { return sent(d.values, "symbol") || sent(d.values, "symbols") }
 
 // symbols returns the symbols a request names, or all of them; one tells that the
 // request named one by symbol, so that the answer is an object.

@@ -213,7 +213,7 @@ func tickers[T any](ctx context.Context, a *API, d *decoder, shape func(name str
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.marketTickers(ctx, symbols)
+	found, err := a.marketTickers(ctx, symbols, d.hasSymbols())
 	if err != nil {
 		return nil, err
 	}
@@ -234,10 +234,14 @@ func tickers[T any](ctx context.Context, a *API, d *decoder, shape func(name str
 	return answer, nil
 }
 
-func (a *API) marketTickers(ctx context.Context, symbols []*exchangepb.Symbol) (map[string]*marketpb.Ticker, error) {
-	request := &marketpb.ListTickersRequest{Symbols: make([]string, len(symbols))}
-	for i, s := range symbols {
-		request.Symbols[i] = s.GetName()
+// marketTickers returns tickers by name, those of the symbols at least that the market
+// has heard of.
+func (a *API) marketTickers(ctx context.Context, symbols []*exchangepb.Symbol, named bool) (map[string]*marketpb.Ticker, error) {
+	request := &marketpb.ListTickersRequest{}
+	if named {
+		for _, s := range symbols {
+			request.Symbols = append(request.Symbols, s.GetName())
+		}
 	}
 	resp, err := a.backends.Market.ListTickers(ctx, request)
 	if silent(err) {
