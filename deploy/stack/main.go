@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -34,6 +35,7 @@ const usage = `usage: stack command [flags]
   install        get the programs (as root with apt-get; otherwise says what is missing)
   up             start what does not run, and wait until it is ready
   down           stop everything; data stays
+  restart name…  stop and start components, one after the other
   status         tell how every component is (exit code 0 healthy, 3 down, 4 unhealthy)
   logs [name…]   print the ends of the logs
   topics         create the missing topics and check all of them
@@ -68,6 +70,7 @@ func parse(args []string, out io.Writer) (o options, command string, rest []stri
 	fs.IntVar(&o.settings.Brokers, "brokers", d.Brokers, "Kafka brokers: 1, or 3 with replication 3")
 	fs.IntVar(&o.settings.BasePort, "port", d.BasePort, fmt.Sprintf("first of the %d ports that the stack uses", layout.PortSpan))
 	fs.IntVar(&o.settings.Partitions, "partitions", d.Partitions, "partitions of the money topics")
+	fs.StringVar(&o.settings.Root, "root", ".", "folder of the checkout, with bin/<service> and <service>/etc")
 	fs.StringVar(&o.services, "services", "none", "services to start: all, none, or names separated by commas")
 	fs.IntVar(&o.lines, "n", 20, "logs: how many lines of each")
 	fs.BoolVar(&o.follow, "f", false, "logs: go on with what is added")
@@ -104,7 +107,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 }
 
 func dispatch(ctx context.Context, s *local.Stack, o options, command string, args []string) (int, error) {
-	if len(args) > 0 && command != "logs" && command != "run" {
+	if len(args) > 0 && command != "logs" && command != "run" && command != "restart" {
 		return exitUsage, fmt.Errorf("unexpected %q", strings.Join(args, " "))
 	}
 	switch command {
@@ -118,6 +121,11 @@ func dispatch(ctx context.Context, s *local.Stack, o options, command string, ar
 		return code(s.Up(ctx, settings))
 	case "down":
 		return code(s.Down(ctx))
+	case "restart":
+		if len(args) == 0 {
+			return exitUsage, errors.New("which component?")
+		}
+		return code(s.Restart(ctx, args))
 	case "status":
 		health, err := s.Status(ctx)
 		return map[local.Health]int{local.Healthy: 0, local.Down: exitDown, local.Unhealthy: exitUnhealthy}[health], err
@@ -141,6 +149,10 @@ func code(err error) (int, error) {
 // choose returns the settings for up: what the flags say, the defaults otherwise.
 func (o options) choose() (layout.Settings, error) {
 	s := o.settings
+	var err error
+	if s.Root, err = filepath.Abs(s.Root); err != nil {
+		return s, err
+	}
 	switch o.services {
 	case "none", "":
 	case "all":

@@ -33,6 +33,9 @@ type Settings struct {
 	Partitions int `json:"partitions"`
 	// Services are the services that run on the stack, in the order of their start.
 	Services []string `json:"services"`
+	// Root is the folder of the checkout: services are programs in its bin folder, with
+	// the configuration of their own folders.
+	Root string `json:"root"`
 }
 
 // Default returns one broker, MariaDB, one partition and the default ports.

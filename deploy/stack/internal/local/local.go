@@ -114,7 +114,7 @@ func (s *Stack) Env() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return site.Env(), nil
+	return site.Env()
 }
 
 // EnvFile renders an environment for a shell to source.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,10 +38,14 @@ func (s *Stack) Up(ctx context.Context, settings layout.Settings) error {
 		if err := s.Folder.Save(settings); err != nil {
 			return err
 		}
-		if err := layout.WriteFile(s.Folder.Env(), EnvFile(site.Env())); err != nil {
+		env, err := site.Env()
+		if err != nil {
+			return err
+		}
+		if err := layout.WriteFile(s.Folder.Env(), EnvFile(env)); err != nil {
 			return fmt.Errorf("write the environment: %w", err)
 		}
-		u := &upper{Stack: s, site: site}
+		u := &upper{Stack: s, site: site, env: env}
 		if err := u.run(ctx); err != nil {
 			return errors.Join(err, u.undo(ctx))
 		}
@@ -92,6 +97,7 @@ func (s *Stack) refuseRunning(last layout.Settings) error {
 type upper struct {
 	*Stack
 	site server.Site
+	env  []string // of the services
 
 	mu      sync.Mutex
 	started []server.Component // by this call, in order
@@ -164,7 +170,11 @@ func (u *upper) start(ctx context.Context, c server.Component) error {
 	u.mu.Lock()
 	u.started = append(u.started, c)
 	u.mu.Unlock()
-	_, err = process.Start(c.Spec, u.Clock)
+	spec := c.Spec
+	if !c.Infrastructure {
+		spec.Env = u.env
+	}
+	_, err = process.Start(spec, u.Clock)
 	return err
 }
 
@@ -271,4 +281,38 @@ func (s *Stack) Topics(ctx context.Context) error {
 		s.say("%-40s %d partitions, %d replicas", t.Name, t.Partitions, t.Replication)
 	}
 	return nil
+}
+
+// Restart stops the named components one after the other, each in its turn started
+// again and waited for.
+func (s *Stack) Restart(ctx context.Context, names []string) error {
+	return s.locked(func() error {
+		settings, _, err := s.Folder.Load()
+		if err != nil {
+			return err
+		}
+		site, err := s.admit(settings)
+		if err != nil {
+			return err
+		}
+		env, err := site.Env()
+		if err != nil {
+			return err
+		}
+		u := &upper{Stack: s, site: site, env: env}
+		all := append(server.Infrastructure(site), server.Services(site)...)
+		for _, name := range names {
+			i := slices.IndexFunc(all, func(c server.Component) bool { return c.Name == name })
+			if i < 0 {
+				return fmt.Errorf("there is no %q in this stack", name)
+			}
+			if _, err := s.stopAll(ctx, all[i:i+1]); err != nil {
+				return err
+			}
+			if err := u.together(ctx, all[i:i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -1,21 +1,51 @@
 package server
 
 import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"mscoin/deploy/stack/internal/layout"
 )
 
-// Secrets names every secret of a stack.
-func Secrets() []string { return append(DatabaseSecrets(), RedisSecret, TokenSecret) }
+// Names of the services' secrets.
+const (
+	tokenSecret  = "internal-token"
+	adminSecret  = "admin-token"
+	accessSecret = "ucenter/access"
+	masterSecret = "ucenter/master"
+	hashSecret   = "ucenter/hash"
+)
 
-// TokenSecret names the secret that the services share to know each other's calls.
-const TokenSecret = "internal-token"
+// Secrets names every secret of a stack.
+func Secrets() []string {
+	return append(DatabaseSecrets(), RedisSecret, tokenSecret, adminSecret, accessSecret, masterSecret, hashSecret)
+}
 
 // Env returns the environment of services and tests as NAME=value.
-func (s Site) Env() []string {
+func (s Site) Env() ([]string, error) {
 	brokers := strings.Join(s.Settings.BrokerAddrs(), ",")
+	master, err := s.key(masterSecret)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := s.key(hashSecret)
+	if err != nil {
+		return nil, err
+	}
 	env := []string{
 		"MSCOIN_TEST_MYSQL_DSN=" + s.TestDSN(),
 		"MSCOIN_TEST_KAFKA_BROKERS=" + brokers,
@@ -24,14 +54,150 @@ func (s Site) Env() []string {
 		"MSCOIN_KAFKA_BROKERS=" + brokers,
 		"MSCOIN_REDIS_ADDR=" + layout.Addr(s.Settings.RedisPort()),
 		"MSCOIN_REDIS_PASSWORD=" + s.Secrets.Get(RedisSecret),
-		"MSCOIN_INTERNAL_TOKEN=" + s.Secrets.Get(TokenSecret),
+		"MSCOIN_INTERNAL_TOKEN=" + s.Secrets.Get(tokenSecret),
+		"MSCOIN_ADMIN_TOKEN=" + s.Secrets.Get(adminSecret),
+		"MSCOIN_UCENTER_ACCESS_SECRET=" + s.Secrets.Get(accessSecret),
+		"MSCOIN_UCENTER_MASTER_KEY=" + master,
+		"MSCOIN_UCENTER_HASH_KEY=" + hash,
 	}
 	for _, service := range Databases() {
 		env = append(env, "MSCOIN_"+strings.ToUpper(service)+"_DSN="+s.DSN(service))
 	}
 	slices.Sort(env)
-	return env
+	return env, nil
 }
 
+// key returns a secret as the base64 of its 32 bytes.
+func (s Site) key(name string) (string, error) {
+	b, err := hex.DecodeString(s.Secrets.Get(name))
+	if err != nil || len(b) == 0 {
+		return "", fmt.Errorf("secret %s is damaged", name)
+	}
+	return base64.StdEncoding.EncodeToString(b), nil
+}
+
+// Limits of a service. It stops by itself within 8 s; its start may replay a log.
+const (
+	serviceReady = 60 * time.Second
+	serviceStop  = 15 * time.Second
+)
+
 // Services returns the services of the settings, in the order of their start.
-func Services(Site) []Component { return nil }
+func Services(s Site) []Component {
+	var components []Component
+	for _, name := range layout.Services() {
+		if slices.Contains(s.Settings.Services, name) {
+			components = append(components, service(s, name))
+		}
+	}
+	return components
+}
+
+// service runs the program that `make build` has put into bin, with its committed
+// configuration moved to this stack's addresses.
+func service(s Site, name string) Component {
+	addr := layout.Addr(s.Settings.ServicePort(name))
+	conf := s.Folder.Etc(name + ".yaml")
+	program := filepath.Join(s.Settings.Root, "bin", name)
+	c := Component{
+		Name: name, Addr: addr, Ports: []int{s.Settings.ServicePort(name)},
+		Prepare: func(context.Context) error {
+			if _, err := os.Stat(program); err != nil {
+				return fmt.Errorf("%w (make build makes it)", err)
+			}
+			text, err := os.ReadFile(filepath.Join(s.Settings.Root, name, "etc", name+".yaml"))
+			if err != nil {
+				return err
+			}
+			if text, err = overlay(text, s.changes(name)); err != nil {
+				return fmt.Errorf("configuration: %w", err)
+			}
+			return layout.WriteFile(conf, text)
+		},
+		Spec:        s.spec(name, program, "-f", conf),
+		Ready:       func(ctx context.Context) error { return rpcReady(ctx, addr) },
+		ReadyWithin: serviceReady,
+		StopWithin:  serviceStop,
+	}
+	if name == "gateway" {
+		c.Ready = func(ctx context.Context) error { return httpReady(ctx, "http://"+addr+"/readyz") }
+	}
+	return c
+}
+
+// changes are the keys of a service's configuration that differ on this stack. A secret
+// stays the name of a variable.
+func (s Site) changes(name string) []change {
+	listen := change{path: "ListenOn", value: layout.Addr(s.Settings.ServicePort(name))}
+	dsn := []change{
+		{path: "Database.Dialect", value: "mysql"},
+		{path: "Database.DSN", value: "${MSCOIN_" + strings.ToUpper(name) + "_DSN}"},
+	}
+	kafka := []change{
+		{path: "Kafka.Brokers", value: s.Settings.BrokerAddrs()},
+		{path: "Partitions", value: s.Settings.Partitions},
+	}
+	redis := []change{
+		{path: "Redis.Addr", value: layout.Addr(s.Settings.RedisPort())},
+		{path: "Redis.Password", value: "${MSCOIN_REDIS_PASSWORD}", add: true},
+	}
+	peer := func(name, service string) change {
+		return change{path: name + ".Endpoints", value: []string{layout.Addr(s.Settings.ServicePort(service))}}
+	}
+	switch name {
+	case "wallet":
+		return slices.Concat([]change{listen}, dsn, kafka, redis)
+	case "ucenter":
+		return slices.Concat([]change{listen}, dsn)
+	case "exchange":
+		return slices.Concat([]change{listen, peer("Wallet", "wallet")}, dsn, kafka)
+	case "market":
+		return slices.Concat([]change{listen}, dsn, kafka)
+	case "gateway":
+		return slices.Concat([]change{
+			listen, peer("Exchange", "exchange"), peer("Wallet", "wallet"), peer("Market", "market"), peer("Ucenter", "ucenter"),
+		}, redis)
+	}
+	return nil
+}
+
+// rpcReady asks the standard health service.
+func rpcReady(ctx context.Context, addr string) (err error) {
+	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	res, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	if err != nil {
+		return err
+	}
+	if res.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		return fmt.Errorf("health is %v", res.GetStatus())
+	}
+	return nil
+}
+
+// maxAnswer bounds how much of an answer is read.
+const maxAnswer = 4 << 10
+
+func httpReady(ctx context.Context, url string) (err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, res.Body.Close()) }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(body)))
+	}
+	return nil
+}
