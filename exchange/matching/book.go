@@ -24,6 +24,7 @@ type Book struct {
 	maxPrice, maxQty int64
 	maxOpen          int
 	closed           Reason // why no order can be placed now; ReasonNone if one can
+	wide             bool   // an order within the ranges may overflow
 	band             bool
 	cap              int32 // most steps of one Apply
 
@@ -191,6 +192,9 @@ func (b *Book) setRules(cmd *Command, out []Event) []Event {
 func (b *Book) derive() {
 	r := &b.rules
 	b.base, b.quote, b.maxPrice, b.maxQty = r.BaseUnitsPerLot, r.QuoteUnitsPerTickLot, r.MaxPrice, r.MaxQty
+	_, ok1 := product(r.MaxQty, r.BaseUnitsPerLot, 1)
+	_, ok2 := product(r.MaxPrice, r.MaxQty, r.QuoteUnitsPerTickLot)
+	b.wide = !ok1 || !ok2
 	b.band = r.BandUpPpm|r.BandDownPpm != 0
 	b.cap = r.MaxFillsPerCommand
 	if b.cap == 0 {
@@ -250,30 +254,22 @@ func (b *Book) end(slot, j uint32, state OrderState, reason Reason, out []Event)
 	out, e := push(out)
 	e.Kind, e.State, e.Side, e.Reason = EventOrder, state, Side(r.side), reason
 	e.OrderID, e.MemberID = r.id, r.member
-	if r.more != 0 {
-		b.endMore(r, e)
-	}
-	if r.ladder < falling {
-		b.sum -= restHash(r)
-		b.slab.levels[r.level].qty -= r.leaves
-	}
-	b.unlink(slot, r.level, r.ladder)
-	b.delist(j)
-	b.release(slot)
-	return out
-}
-
-// endMore closes what an order has besides its record.
-func (b *Book) endMore(r *record, e *Event) {
+	qty := r.leaves
 	if r.ladder >= falling {
+		qty = 0
 		b.sum -= b.waits.all[r.more].Full()
 		b.waits.put(r.more)
-		return
+	} else {
+		b.sum -= restHash(r)
+		if r.more != 0 {
+			f := &b.fills.all[r.more]
+			e.CumQty, e.CumQuote, e.CumFee = f.qty, f.quote, f.fee
+			b.sum -= image.Filled(r.id, f.qty, f.quote, f.fee)
+			b.fills.put(r.more)
+		}
 	}
-	f := &b.fills.all[r.more]
-	e.CumQty, e.CumQuote, e.CumFee = f.qty, f.quote, f.fee
-	b.sum -= image.Filled(r.id, f.qty, f.quote, f.fee)
-	b.fills.put(r.more)
+	b.remove(slot, j, r.level, r.ladder, qty)
+	return out
 }
 
 // reduce takes lots off an order, which keeps its place.

@@ -7,28 +7,30 @@ import (
 	"mscoin/exchange/matching/internal/image"
 )
 
-// checkLimit says why a limit order (waiting or not) cannot be let in, apart
+// checkLimit says why a limit order, waiting or not, cannot be let in, apart
 // from what the order book itself has to say.
 func (b *Book) checkLimit(cmd *Command) Reason {
-	base, ok1 := product(cmd.Qty, b.base, 1)
-	need, ok2 := product(cmd.Price, cmd.Qty, b.quote)
 	switch {
-	case cmd.TIF-1 > PostOnly-1 || cmd.QuoteQty != 0:
-		return ReasonBadCommand
 	case uint64(cmd.Price-1) >= uint64(b.maxPrice):
 		return ReasonPriceRange
 	case uint64(cmd.Qty-1) >= uint64(b.maxQty):
 		return ReasonQtyRange
-	case !ok1 || !ok2:
+	case b.wide && b.overflows(cmd):
 		return ReasonOverflow
-	}
-	if cmd.Side == Sell {
-		need = base
-	}
-	if cmd.Hold < need {
+	case cmd.Hold < b.held(uint8(cmd.Side), cmd.Price, cmd.Qty):
 		return ReasonHoldTooSmall
+	case b.band && b.outOfBand(cmd.Price):
+		return ReasonPriceBand
 	}
 	return ReasonNone
+}
+
+// overflows reports whether the amounts of an order within its ranges can be
+// more than an int64 holds. The rules of most symbols exclude that.
+func (b *Book) overflows(cmd *Command) bool {
+	_, ok1 := product(cmd.Qty, b.base, 1)
+	_, ok2 := product(cmd.Price, cmd.Qty, b.quote)
+	return !ok1 || !ok2
 }
 
 // sane reports whether a new order can be an order at all, whatever the rules.
@@ -66,7 +68,8 @@ func (b *Book) check(cmd *Command, old uint32) Reason {
 	limit := image.IsLimit(uint8(cmd.Type))
 	stop := cmd.Type >= StopLoss
 	if !sane(cmd) || cmd.Type-1 > TakeProfitLimit-1 || !stop && cmd.StopPrice != 0 ||
-		!limit && cmd.Price != 0 || limit && (cmd.TIF-1 > PostOnly-1 || cmd.QuoteQty != 0) {
+		!limit && cmd.Price != 0 ||
+		limit && (cmd.TIF-1 > PostOnly-1 || cmd.QuoteQty != 0) {
 		return ReasonBadCommand
 	}
 	if slot, _ := b.lookup(cmd.OrderID, hashID(cmd.OrderID)); slot != 0 {
@@ -78,9 +81,6 @@ func (b *Book) check(cmd *Command, old uint32) Reason {
 	if limit {
 		if reason := b.checkLimit(cmd); reason != ReasonNone {
 			return reason
-		}
-		if b.band && b.outOfBand(cmd.Price) {
-			return ReasonPriceBand
 		}
 	} else if reason := b.checkMarket(cmd); reason != ReasonNone {
 		return reason

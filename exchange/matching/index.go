@@ -70,10 +70,8 @@ func (b *Book) lookup(id uint64, hash uint32) (slot, j uint32) {
 	j = hash >> x.shift
 	for {
 		e := tab[j&mask]
-		if (e^tag)>>lg == 0 {
-			if s := e & mask; s != 0 && b.recs[s].id == id {
-				return s, j & mask
-			}
+		if (e^tag)>>lg == 0 && e != 0 && b.recs[e&mask].id == id {
+			return e & mask, j & mask
 		}
 		if e == 0 {
 			return 0, j & mask

@@ -121,6 +121,14 @@ func (l *ladder) find(s *pageSlab, key int64) uint32 {
 	return p
 }
 
+// page returns the page of a page key, made if need be.
+func (l *ladder) page(s *pageSlab, key int64) uint32 {
+	if p := l.find(s, key); p != 0 {
+		return p
+	}
+	return l.insert(s, key)
+}
+
 // insert makes a page, with no levels yet.
 func (l *ladder) insert(s *pageSlab, key int64) uint32 {
 	p := s.newPage(key)

@@ -179,7 +179,7 @@ func (b *Book) settle(t *taker, out []Event) []Event {
 		r.more = b.fills.get(fill{t.cumQty, t.cumQuote, t.cumFee})
 		b.sum += image.Filled(t.id, t.cumQty, t.cumQuote, t.cumFee)
 	}
-	b.rest(slot, b.level(t.side, key), key)
+	b.settleIn(slot)
 	hash := hashID(t.id)
 	b.enlist(hash>>b.ids.shift, hash, slot)
 	out, e := push(out)
@@ -279,10 +279,7 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 			b.fills.put(m.more)
 		}
 		b.sum -= restHash(m)
-		b.slab.levels[m.level].qty -= n
-		b.unlink(slot, m.level, m.ladder)
-		b.delist(b.ids.at(hashID(m.id), slot))
-		b.release(slot)
+		b.remove(slot, b.ids.at(hashID(m.id), slot), m.level, m.ladder, n)
 		return out
 	}
 	e.State, e.LeavesQty = StatePartiallyFilled, m.leaves-n
@@ -399,8 +396,6 @@ func (b *Book) trigger(slot uint32, t *taker) {
 	o := b.waits.all[r.more]
 	b.sum -= o.Full()
 	b.waits.put(r.more)
-	b.unlink(slot, r.level, r.ladder)
-	b.delist(b.ids.at(hashID(r.id), slot))
-	b.release(slot)
+	b.remove(slot, b.ids.at(hashID(r.id), slot), r.level, r.ladder, 0)
 	*t = takerOf(&o)
 }

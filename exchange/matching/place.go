@@ -12,7 +12,7 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 	if b.closed != ReasonNone {
 		return refuse(cmd, b.closed, out)
 	}
-	if !sane(cmd) || cmd.StopPrice != 0 || cmd.TIF-1 > PostOnly-1 || cmd.QuoteQty != 0 {
+	if !sane(cmd) || cmd.TIF-1 > PostOnly-1 || cmd.StopPrice|cmd.QuoteQty != 0 {
 		return refuse(cmd, ReasonBadCommand, out)
 	}
 	hash := hashID(cmd.OrderID)
@@ -20,8 +20,18 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 	if slot != 0 {
 		return refuse(cmd, ReasonDuplicateOrder, out)
 	}
-	if reason := b.checkLimit(cmd); reason != ReasonNone {
-		return refuse(cmd, reason, out)
+	if uint64(cmd.Price-1) >= uint64(b.maxPrice) {
+		return refuse(cmd, ReasonPriceRange, out)
+	}
+	if uint64(cmd.Qty-1) >= uint64(b.maxQty) {
+		return refuse(cmd, ReasonQtyRange, out)
+	}
+	if b.wide && b.overflows(cmd) {
+		return refuse(cmd, ReasonOverflow, out)
+	}
+	need := b.held(uint8(cmd.Side), cmd.Price, cmd.Qty)
+	if cmd.Hold < need {
+		return refuse(cmd, ReasonHoldTooSmall, out)
 	}
 	if b.band && b.outOfBand(cmd.Price) {
 		return refuse(cmd, ReasonPriceBand, out)
@@ -29,28 +39,63 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 	if b.open >= b.maxOpen && stays(cmd) {
 		return refuse(cmd, ReasonBookFull, out)
 	}
-	side := uint8(cmd.Side)
-	if b.lads[side^1].best <= keyOf(side^1, cmd.Price) || cmd.TIF == IOC || cmd.TIF == FOK {
-		if cmd.TIF == PostOnly {
-			return refuse(cmd, ReasonPostOnlyWouldTake, out)
-		}
+	m := int64(cmd.Side) - 1 // see keyOf
+	if crosses := b.lads[cmd.Side&1^1].best <= cmd.Price^^m-^m+flip&^m; crosses && cmd.TIF == PostOnly {
+		return refuse(cmd, ReasonPostOnlyWouldTake, out)
+	} else if crosses || cmd.TIF == IOC || cmd.TIF == FOK {
 		return b.enter(cmd, out)
 	}
+	return b.rest(cmd, j, hash, need, out)
+}
+
+// rest puts a new order into the book that has been checked and crosses
+// nothing; j is the place that lookup has found for it in the index. Everything
+// is written out here, field by field and without calls: this is where the time
+// of a book goes, and a literal would be built elsewhere and copied.
+func (b *Book) rest(cmd *Command, j, hash uint32, need int64, out []Event) []Event {
+	side := uint8(cmd.Side) & 1
+	l := &b.lads[side]
 	key := keyOf(side, cmd.Price)
-	at := b.level(side, key)
-	if b.slab.levels[at].qty > math.MaxInt64-cmd.Qty { // so the level was there already
+	p := l.cache[uint64(key)>>pageShift&(cacheSize-1)]
+	pages := b.slab.pages
+	if int(p) >= len(pages) || pages[p].key != key>>pageShift {
+		p = l.page(&b.slab, key>>pageShift)
+		pages = b.slab.pages
+	}
+	at := p<<pageShift | uint32(key&pageMask)
+	lv := &b.slab.levels[at]
+	if lv.qty > math.MaxInt64-cmd.Qty { // so the level was there already
 		return refuse(cmd, ReasonOverflow, out)
 	}
-	slot = b.alloc()
+	slot := b.free
+	if slot == 0 {
+		slot = b.bump()
+	}
+	all := b.links
+	n := &all[slot]
+	b.free = n.next
+	tail, head := lv.tail, lv.head
+	n.next, n.prev = 0, tail
+	all[tail].next = slot
+	if head == 0 {
+		head = slot
+	}
+	lv.qty += cmd.Qty
+	lv.tail, lv.head = slot, head
+	pages[p].used |= 1 << (at & pageMask)
+	if key < l.best {
+		l.best, l.bestAt = key, at
+	}
+	b.open++
+	b.seq++
 	r := &b.recs[slot]
-	r.id, r.member, r.leaves, r.price = cmd.OrderID, cmd.MemberID, cmd.Qty, cmd.Price
-	r.more, r.makerFee, r.ladder, r.side = 0, cmd.MakerFeePpm, side, side
-	b.rest(slot, at, key)
+	r.id, r.member, r.seq, r.leaves, r.price = cmd.OrderID, cmd.MemberID, b.seq, cmd.Qty, cmd.Price
+	r.level, r.more, r.makerFee, r.ladder, r.side = at, 0, cmd.MakerFeePpm, side, side
+	b.sum += image.Rest(cmd.OrderID, cmd.MemberID, b.seq, side, cmd.Price, cmd.Qty, cmd.MakerFeePpm)
 	b.enlist(j, hash, slot)
 	out, e := push(out)
 	e.Kind, e.State, e.Side = EventOrder, StateNew, cmd.Side
-	e.OrderID, e.MemberID, e.LeavesQty = cmd.OrderID, cmd.MemberID, cmd.Qty
-	e.HeldRemaining = b.held(side, cmd.Price, cmd.Qty)
+	e.OrderID, e.MemberID, e.LeavesQty, e.HeldRemaining = cmd.OrderID, cmd.MemberID, cmd.Qty, need
 	return out
 }
 
@@ -63,15 +108,16 @@ func (b *Book) levelSum(ladder uint8, key int64) int64 {
 	return b.slab.levels[p<<pageShift|uint32(key&pageMask)].qty
 }
 
-// rest puts a filled-in record into the book; the caller adds it to the index.
-func (b *Book) rest(slot, at uint32, key int64) {
+// settleIn puts a filled-in record into the book; the caller adds it to the
+// index.
+func (b *Book) settleIn(slot uint32) {
 	r := &b.recs[slot]
 	b.seq++
 	r.seq = b.seq
-	b.open++
 	b.sum += restHash(r)
-	b.slab.levels[at].qty += r.leaves
-	b.link(slot, at, key)
+	key := keyOf(r.ladder, r.price)
+	r.level = b.level(r.ladder, key)
+	b.link(slot, r.level, r.ladder, key, r.leaves)
 }
 
 // placeOther lets in an order that is not a plain limit order.
@@ -142,14 +188,14 @@ func (b *Book) wait(cmd *Command, out []Event) []Event {
 func (b *Book) hang(o *image.Order) uint32 {
 	slot := b.alloc()
 	ladder := waitLadder(OrderType(o.Type), Side(o.Side))
+	key := keyOf(ladder, o.Stop)
+	at := b.level(ladder, key)
 	b.recs[slot] = record{
 		id: o.ID, member: o.Member, seq: o.Seq, leaves: o.Leaves, price: o.Stop,
-		more: b.waits.get(o), makerFee: o.MakerFee, ladder: ladder, side: o.Side,
+		level: at, more: b.waits.get(o), makerFee: o.MakerFee, ladder: ladder, side: o.Side,
 	}
-	b.open++
 	b.sum += o.Full()
-	key := keyOf(ladder, o.Stop)
-	b.link(slot, b.level(ladder, key), key)
+	b.link(slot, at, ladder, key, 0)
 	hash := hashID(o.ID)
 	b.enlist(hash>>b.ids.shift, hash, slot)
 	return slot

@@ -58,10 +58,15 @@ func (s *waitSlab) put(i uint32) { s.all[i].ID, s.free = uint64(s.free), i }
 // alloc returns a free slot of recs. Its content is left over from before.
 func (b *Book) alloc() uint32 {
 	slot := b.free
-	if slot != 0 {
-		b.free = b.links[slot].next
-		return slot
+	if slot == 0 {
+		slot = b.bump()
 	}
+	b.free = b.links[slot].next
+	return slot
+}
+
+// bump adds a slot to recs.
+func (b *Book) bump() uint32 {
 	n := len(b.recs)
 	if n == cap(b.recs) {
 		b.recs = append(make([]record, 0, grown(n+1)), b.recs...)
@@ -71,61 +76,56 @@ func (b *Book) alloc() uint32 {
 	return uint32(n)
 }
 
-// release gives a slot back.
-func (b *Book) release(slot uint32) {
-	b.links[slot].next, b.free = b.free, slot
-	b.open--
-}
-
 // level returns the place of the level of a key, made if need be. An unused
 // level is all zero.
 func (b *Book) level(ladder uint8, key int64) uint32 {
-	l := &b.lads[ladder&3]
-	p := l.find(&b.slab, key>>pageShift)
-	if p == 0 {
-		p = l.insert(&b.slab, key>>pageShift)
-	}
-	return p<<pageShift | uint32(key&pageMask)
+	return b.lads[ladder&3].page(&b.slab, key>>pageShift)<<pageShift | uint32(key&pageMask)
 }
 
-// link puts a filled-in record at the end of a level. There are no branches on
+// link puts the order in a slot at the end of a level. There are no branches on
 // what is neighboured by what: slot 0 takes the writes that are for nobody.
-func (b *Book) link(slot, at uint32, key int64) {
-	r := &b.recs[slot]
+func (b *Book) link(slot, at uint32, ladder uint8, key, qty int64) {
+	b.open++
 	lv := &b.slab.levels[at]
 	tail, head := lv.tail, lv.head
-	r.level = at
-	b.links[slot] = links{prev: tail}
+	lv.qty += qty
+	n := &b.links[slot]
+	n.next, n.prev = 0, tail
 	b.links[tail].next = slot
 	if head == 0 {
 		head = slot
 	}
 	lv.tail, lv.head = slot, head
 	b.slab.pages[at>>pageShift].used |= 1 << (at & pageMask)
-	l := &b.lads[r.ladder&3]
-	best, bestAt := l.best, l.bestAt
-	if key < best {
-		bestAt = at
+	l := &b.lads[ladder&3]
+	if key < l.best {
+		l.best, l.bestAt = key, at
 	}
-	l.best, l.bestAt = min(best, key), bestAt
 }
 
-// unlink takes a record out of its level, and the level out of its page when
-// that was the last. Whether a level empties cannot be foretold, so there is no
-// branch on that alone either.
-func (b *Book) unlink(slot, at uint32, ladder uint8) {
+// remove takes the order in a slot, with its entry at place j of the index,
+// out of its level, the level out of its page when it was the last, and gives
+// the slot back. Whether a level empties cannot be foretold, so there is no
+// branch on that alone.
+func (b *Book) remove(slot, j, at uint32, ladder uint8, qty int64) {
 	lv := &b.slab.levels[at]
-	n := b.links[slot]
-	b.links[n.next].prev = n.prev
-	b.links[n.prev].next = n.next
+	links := b.links
+	n := &links[slot]
+	next, prev := n.next, n.prev
+	n.next, b.free = b.free, slot
+	links[next].prev = prev
+	links[prev].next = next
+	b.open--
 	head, tail := lv.head, lv.tail
+	lv.qty -= qty
 	if head == slot {
-		head = n.next
+		head = next
 	}
 	if tail == slot {
-		tail = n.prev
+		tail = prev
 	}
 	lv.head, lv.tail = head, tail
+	b.delist(j)
 	var empty, best uint64
 	if head == 0 {
 		empty = 1

@@ -249,8 +249,7 @@ func (b *Book) add(o *image.Order) error {
 	}
 	seq := b.seq
 	b.seq = o.Seq - 1
-	key := keyOf(o.Side, o.Price)
-	b.rest(slot, b.level(o.Side, key), key)
+	b.settleIn(slot)
 	b.seq = seq
 	b.enlist(j, hash, slot)
 	return nil
