@@ -63,9 +63,11 @@ func (c Config) validate() error {
 }
 
 func (c Config) dialTimeout() time.Duration { return time.Duration(c.DialTimeoutMs) * time.Millisecond }
+
 func (c Config) produceTimeout() time.Duration {
 	return time.Duration(c.ProduceTimeoutMs) * time.Millisecond
 }
+
 func (c Config) requestTimeout() time.Duration {
 	return time.Duration(c.RequestTimeoutMs) * time.Millisecond
 }

@@ -172,7 +172,7 @@ func TestClient_Produce(t *testing.T) {
 	t.Run("the broker may wait for its replicas for half of the call's time", func(t *testing.T) {
 		c, client := faultyCluster(t)
 		got := make(chan int32, 1)
-		c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // library
+		c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			got <- req.(*kmsg.ProduceRequest).TimeoutMillis
 			return nil, nil, false
 		})
@@ -190,7 +190,7 @@ func TestClient_Produce(t *testing.T) {
 	t.Run("an answer that never comes leaves the outcome unknown, in bounded time", func(t *testing.T) {
 		c, client := faultyCluster(t)
 		write(t, client, "a")
-		c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // library
+		c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 			c.KeepControl()
 			return nil, nil, true // swallowed
 		})
@@ -203,7 +203,7 @@ func TestClient_Produce(t *testing.T) {
 		c, client := faultyCluster(t)
 		write(t, client, "a")
 		ctx, cancel := context.WithCancel(t.Context())
-		c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // library
+		c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 			cancel()
 			return nil, nil, true
 		})
@@ -258,7 +258,7 @@ func deleteBefore(t *testing.T, c *kfake.Cluster, offset int64) {
 
 // shiftFetches makes the broker answer every fetch from an offset that is by later than asked.
 func shiftFetches(c *kfake.Cluster, by int64) {
-	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // library
+	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		fetch := req.(*kmsg.FetchRequest)
 		fetch.Topics[0].Partitions[0].FetchOffset += by
 		return nil, nil, false
@@ -269,7 +269,7 @@ func shiftFetches(c *kfake.Cluster, by int64) {
 func staleFetches(c *kfake.Cluster) *atomic.Bool {
 	stale := new(atomic.Bool)
 	stale.Store(true)
-	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // library
+	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		if !stale.Load() {
 			return nil, nil, false
 		}

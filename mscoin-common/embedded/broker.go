@@ -109,7 +109,7 @@ const (
 
 // stamper gives each produced batch its append time. The broker library keeps whatever time the
 // producer wrote, even when the topic says LogAppendTime; a publish that a producer gave up long
-// ago and that lands late must not look old. (It cannot use the LogAppendTime flag of a batch: the library
+// ago and that lands late must not look as if it had been in time. (It cannot use the LogAppendTime flag of a batch: the library
 // would change the times once more without renewing the checksum. So records of one batch that a foreign
 // producer gave different times keep their distance; mscoin-common/bus gives a batch one time.)
 type stamper struct {
@@ -120,7 +120,7 @@ type stamper struct {
 }
 
 // stamp rewrites the times of a produce request in place and lets the broker go on with it.
-func (s *stamper) stamp(req kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // signature of the library
+func (s *stamper) stamp(req kmsg.Request) (kmsg.Response, error, bool) {
 	produce, ok := req.(*kmsg.ProduceRequest)
 	if !ok {
 		return nil, nil, false

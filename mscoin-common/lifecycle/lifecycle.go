@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -169,7 +170,7 @@ func (g *Group) startAll(ctx context.Context, asked <-chan struct{}) (started in
 			return i, nil
 		default:
 		}
-		p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx)) //nolint:fatcontext // one for each part, side by side
 		if p.start == nil {
 			continue
 		}
@@ -216,9 +217,9 @@ func (g *Group) stopAll(ctx context.Context, parts []*part, timeout time.Duratio
 		}
 	}()
 	var errs []error
-	for i := len(parts) - 1; i >= 0; i-- {
-		if err := stopOne(ctx, parts[i]); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", parts[i].name, err))
+	for _, p := range slices.Backward(parts) {
+		if err := stopOne(ctx, p); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", p.name, err))
 		}
 	}
 	select {

@@ -123,7 +123,8 @@ func TestGroup_Run(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		g := newGroup()
 		var started context.Context
-		g.Add("a", func(ctx context.Context) error { started = ctx; return nil },
+		keep := func(ctx context.Context) error { started = ctx; return nil } //nolint:fatcontext // what is tested
+		g.Add("a", keep,
 			func(context.Context) error { return started.Err() })
 		stopper(g, cancel)
 		if err := g.Run(ctx); err != nil {

@@ -92,7 +92,7 @@ type Held struct {
 func (l *Locker) hold(ctx context.Context, lk *redislock.Lock, ttl time.Duration, obtained time.Time) *Held {
 	h := &Held{lk: lk, clk: l.clk, ttl: ttl, stop: make(chan struct{}), done: make(chan struct{})}
 	h.ctx, h.cancel = context.WithCancelCause(ctx)
-	go h.refresh(obtained)
+	go h.refresh(obtained) //nolint:contextcheck // it works under h.ctx, made from ctx above
 	return h
 }
 
@@ -105,7 +105,7 @@ func (h *Held) Context() context.Context { return h.ctx }
 func (h *Held) Release(ctx context.Context) error {
 	h.once.Do(func() { close(h.stop) })
 	<-h.done
-	lost := errors.Is(context.Cause(h.ctx), ErrLost)
+	lost := errors.Is(context.Cause(h.ctx), ErrLost) //nolint:contextcheck // asks how the lock's own context ended
 	h.cancel(nil)
 	err := h.lk.Release(ctx)
 	if lost || errors.Is(err, redislock.ErrLockNotHeld) {

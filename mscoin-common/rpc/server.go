@@ -21,7 +21,7 @@ import (
 )
 
 // tokenHeader carries the internal token.
-const tokenHeader = "x-mscoin-token"
+const tokenHeader = "x-mscoin-token" //nolint:gosec // its name, not the token
 
 // healthPrefix is the service that anyone may ask.
 const healthPrefix = "/grpc.health.v1.Health/"

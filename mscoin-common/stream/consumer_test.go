@@ -531,7 +531,11 @@ func TestNew(t *testing.T) {
 		Apply: func(context.Context, *database.Tx, []stream.Entry) error { return nil },
 	}
 	for _, cfg := range []stream.Config{
-		{}, {Name: "c"}, {Topic: "t"}, {Name: "c", Topic: "t", ForwardTo: "t"}, {Name: "c", Topic: "t", Partition: -1},
+		{},
+		{Name: "c"},
+		{Topic: "t"},
+		{Name: "c", Topic: "t", ForwardTo: "t"},
+		{Name: "c", Topic: "t", Partition: -1},
 		{Name: strings.Repeat("c", 60), Topic: "t"},
 	} {
 		if _, err := stream.New(cfg, deps); err == nil {

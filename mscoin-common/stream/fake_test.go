@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -133,7 +134,7 @@ type storeState struct {
 func (s storeState) clone() storeState {
 	c := storeState{positions: maps.Clone(s.positions), symbols: maps.Clone(s.symbols), applied: maps.Clone(s.applied)}
 	for k, v := range c.applied {
-		c.applied[k] = v[:len(v):len(v)]
+		c.applied[k] = slices.Clip(v)
 	}
 	return c
 }

@@ -133,7 +133,9 @@ func (Suite) contiguous(t *testing.T, f fixture) {
 func (Suite) roundTrip(t *testing.T, f fixture) {
 	large := bytes.Repeat([]byte{0xfe, 0, 1, 0xff}, 1<<18) // 1 MiB, not text
 	msgs := []bus.Message{
-		{Key: nil, Value: nil}, {Key: []byte{}, Value: []byte{}}, {Key: []byte("BTC/USDT"), Value: []byte{0}},
+		{Key: nil, Value: nil},
+		{Key: []byte{}, Value: []byte{}},
+		{Key: []byte("BTC/USDT"), Value: []byte{0}},
 		{Key: []byte("k"), Value: large},
 	}
 	if _, err := f.client.Produce(f.ctx, f.topic, 0, msgs); err != nil {
@@ -386,9 +388,9 @@ func (s Suite) foreignTime(t *testing.T, f fixture) {
 }
 
 func (Suite) random(t *testing.T, f fixture) {
-	seed := rand.Uint64()
+	seed := rand.Uint64() //nolint:gosec // a test's
 	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 1))
+	rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test's
 	n := 0
 	for n < 2000 {
 		values := make([]string, 1+rng.IntN(60))
