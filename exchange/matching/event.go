@@ -124,3 +124,40 @@ type Engine interface {
 	Snapshot(dst []byte) []byte
 	Restore(src []byte) error
 }
+
+// String returns the name of a state as users know it.
+func (s OrderState) String() string {
+	switch s {
+	case StateNew:
+		return "NEW"
+	case StatePendingTrigger:
+		return "PENDING_TRIGGER"
+	case StatePartiallyFilled:
+		return "PARTIALLY_FILLED"
+	case StateFilled:
+		return "FILLED"
+	case StateCanceled:
+		return "CANCELED"
+	case StateExpired:
+		return "EXPIRED"
+	case StateExpiredInMatch:
+		return "EXPIRED_IN_MATCH"
+	case StateRejected:
+		return "REJECTED"
+	}
+	return "NONE"
+}
+
+// String returns a name for logs and tests; the number is what is kept.
+func (r Reason) String() string {
+	names := [...]string{
+		"NONE", "UNKNOWN_ORDER", "DUPLICATE_ORDER", "BAD_COMMAND", "NO_RULES", "HALTED", "CANCEL_ONLY",
+		"PRICE_RANGE", "QTY_RANGE", "OVERFLOW", "HOLD_TOO_SMALL", "POST_ONLY_WOULD_TAKE", "FOK_UNFILLABLE",
+		"NO_LIQUIDITY", "SELF_TRADE", "PRICE_BAND", "WOULD_TRIGGER", "USER_CANCEL", "HOLD_EXHAUSTED",
+		"QUOTE_QTY_REACHED", "CONTINUE_PENDING", "OPEN_ORDERS", "BOOK_FULL",
+	}
+	if int(r) < len(names) {
+		return names[r]
+	}
+	return "UNKNOWN_REASON"
+}
