@@ -177,12 +177,6 @@ func withMargin(v int64) int64 {
 	return raised
 }
 
-// Held notes what the wallet really holds. A market sell by quote amount is
-// bounded by it: the quantity to place is returned, in whole lots.
-func (o *Order) Held(r symbol.Rules, held int64) (quantity int64) {
-	o.HoldAmount, o.HeldRemaining = held, held
-	if o.Side == Sell && o.Quantity == 0 {
-		return min(held-held%r.LotUnits, r.MaxQty)
-	}
-	return o.Quantity
-}
+// Held notes what the wallet really holds. A market order is bounded by it, whatever
+// else bounds it.
+func (o *Order) Held(held int64) { o.HoldAmount, o.HeldRemaining = held, held }

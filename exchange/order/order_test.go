@@ -211,21 +211,6 @@ func TestHoldFor(t *testing.T) {
 	}
 }
 
-func TestOrder_Held(t *testing.T) {
-	t.Run("a market sell by quote amount is bounded by whole lots of what is held", func(t *testing.T) {
-		o := order.Order{Side: order.Sell, Type: order.Market, QuoteAmount: 1}
-		if got := o.Held(btcusdt(), 12_345); got != 12_000 || o.HoldAmount != 12_345 || o.HeldRemaining != 12_345 {
-			t.Errorf("quantity %d, %+v", got, o)
-		}
-	})
-	t.Run("other orders keep their quantity", func(t *testing.T) {
-		o := order.Order{Side: order.Buy, Type: order.Market, Quantity: 5000}
-		if got := o.Held(btcusdt(), 7); got != 5000 {
-			t.Errorf("quantity %d", got)
-		}
-	})
-}
-
 func placed() order.Order {
 	return order.Order{
 		ID: 7, MemberID: 1, Side: order.Buy, Type: order.Limit, Price: 100, Quantity: 1000,

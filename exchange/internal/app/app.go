@@ -63,7 +63,7 @@ type Wallet interface {
 // Commands is the way to the matcher and back. An error of KindUnavailable says that
 // the command is not in the log and will not be; KindUnknownOutcome that it may be.
 type Commands interface {
-	Place(ctx context.Context, r symbol.Rules, o *order.Order, quantity int64) (*order.Result, error)
+	Place(ctx context.Context, r symbol.Rules, o *order.Order) (*order.Result, error)
 	Cancel(ctx context.Context, r symbol.Rules, orderID, memberID int64) (*order.Result, error)
 	CancelAll(ctx context.Context, r symbol.Rules, memberID int64) (*order.Result, error)
 	Resolve(ctx context.Context, r symbol.Rules, orderID, memberID, deadlineMs int64) error

@@ -80,11 +80,10 @@ func (a *App) PlaceOrder(ctx context.Context, req order.Request) (*Placed, error
 	if err := a.storeIntent(ctx, &o); err != nil {
 		return nil, fmt.Errorf("store intent: %w", err)
 	}
-	quantity, err := a.placeHold(ctx, r, &o, hold)
-	if err != nil {
+	if err := a.placeHold(ctx, &o, hold); err != nil {
 		return nil, fmt.Errorf("place hold: %w", err)
 	}
-	res, err := a.deps.Commands.Place(ctx, r, &o, quantity)
+	res, err := a.deps.Commands.Place(ctx, r, &o)
 	if err != nil {
 		return nil, fmt.Errorf("place order %d: %w", o.ID, err)
 	}
@@ -149,21 +148,22 @@ func (a *App) reusable(holder Found) bool {
 		a.deps.Clock.NowMs()-holder.UpdateTimeMs > a.cfg.ClientOrderIDReuseAfter.Milliseconds()
 }
 
-// placeHold has the wallet set the money aside and returns the quantity to place.
-func (a *App) placeHold(ctx context.Context, r symbol.Rules, o *order.Order, hold order.Hold) (int64, error) {
+// placeHold has the wallet set the money aside.
+func (a *App) placeHold(ctx context.Context, o *order.Order, hold order.Hold) error {
 	held, err := a.deps.Wallet.PlaceHold(ctx, o, hold)
 	if err != nil {
-		return 0, a.holdFailed(ctx, o, err)
+		return a.holdFailed(ctx, o, err)
 	}
 	if held < hold.Min || held > hold.Amount {
-		return 0, fmt.Errorf("the wallet holds %d of %d to %d %s for order %d", held, hold.Min, hold.Amount, hold.Coin, o.ID)
+		return fmt.Errorf("the wallet holds %d of %d to %d %s for order %d", held, hold.Min, hold.Amount, hold.Coin, o.ID)
 	}
 	if held != hold.Amount {
 		if err := a.deps.Store.SetHold(ctx, o.ID, held); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return o.Held(r, held), nil
+	o.Held(held)
+	return nil
 }
 
 // holdFailed ends the intent when the wallet has refused; then no Place was sent and

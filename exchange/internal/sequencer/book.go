@@ -278,6 +278,7 @@ func engineRules(r *eventpb.SetRulesCommand) *matching.Rules {
 		BandUpPpm:            r.BandUpPpm,
 		BandDownPpm:          r.BandDownPpm,
 		MaxFillsPerCommand:   r.MaxFillsPerStep,
+		MaxOpenOrders:        r.MaxBookOrders,
 	}
 }
 

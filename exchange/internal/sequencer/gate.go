@@ -16,8 +16,13 @@ import (
 	"mscoin/mscoin-common/symbol"
 )
 
-// maxCommands bounds the commands of one write to the log.
-const maxCommands = 1024
+const (
+	// maxCommands bounds the commands of one write to the log.
+	maxCommands = 1024
+	// maxBookOrders bounds the orders of a book: at no more than 200 bytes for each
+	// order that a sweep meets, its one record stays below the topics' 8 MiB.
+	maxBookOrders = 40_000
+)
 
 var (
 	errUnknown error = errs.New(errs.KindUnknownOutcome, errs.CodeUnknownOutcome,
@@ -84,16 +89,15 @@ func (g *Gate) write(ctx context.Context, partition int, msgs []bus.Message) []e
 	return all
 }
 
-// Place places an order. quantity is the base quantity to trade at most, 0 for none.
-// An error of KindUnavailable says that the order is not in the log and will not be;
+// Place places an order. An error of KindUnavailable says that the order is not in the log and will not be;
 // KindUnknownOutcome that it may be.
-func (g *Gate) Place(ctx context.Context, r symbol.Rules, o *order.Order, quantity int64) (*order.Result, error) {
+func (g *Gate) Place(ctx context.Context, r symbol.Rules, o *order.Order) (*order.Result, error) {
 	return g.ask(ctx, r, &eventpb.Command{Body: &eventpb.Command_Place{Place: &eventpb.PlaceCommand{
 		OrderId: o.ID, MemberId: o.MemberID,
 		Side: eventpb.Side(o.Side), Type: eventpb.OrderType(o.Type),
 		TimeInForce:         eventpb.TimeInForce(o.TIF),
 		SelfTradePrevention: eventpb.SelfTradePrevention(o.STP),
-		Price:               o.Price, StopPrice: o.StopPrice, Quantity: quantity, QuoteAmount: o.QuoteAmount,
+		Price:               o.Price, StopPrice: o.StopPrice, Quantity: o.Quantity, QuoteAmount: o.QuoteAmount,
 		HoldAmount: o.HoldAmount, MakerFeePpm: o.MakerFeePpm, TakerFeePpm: o.TakerFeePpm, DeadlineMs: o.DeadlineMs,
 	}}})
 }
@@ -127,7 +131,7 @@ func (g *Gate) SetRules(ctx context.Context, r symbol.Rules) (*order.Result, err
 		BaseCoin: r.Base, QuoteCoin: r.Quote,
 		BaseScale: int32(r.BaseScale), QuoteScale: int32(r.QuoteScale), //nolint:gosec // 0 to 8
 		TickUnits: r.TickUnits, LotUnits: r.LotUnits, MaxPrice: r.MaxPrice, MaxQuantity: r.MaxQty,
-		BandUpPpm: r.BandUpPpm, BandDownPpm: r.BandDownPpm,
+		BandUpPpm: r.BandUpPpm, BandDownPpm: r.BandDownPpm, MaxBookOrders: maxBookOrders,
 	}}})
 }
 
