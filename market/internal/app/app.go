@@ -7,6 +7,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -168,27 +169,37 @@ func (a *App) reload(ctx context.Context, name string, v *view) error {
 }
 
 // Committed takes over records whose transaction has been committed, in order. Records
-// that a view has already are skipped; a view that has missed one is loaded again when
-// it is read next.
-func (a *App) Committed(records []Record) {
+// that a view has already are skipped. A view that cannot take one, because another
+// instance has committed those before it, is loaded again when it is read next; the
+// error says so, and nothing needs to be done about it.
+func (a *App) Committed(records []Record) error {
+	var all []error
 	for _, r := range records {
 		v := a.viewOrNew(r.Symbol)
 		v.mu.Lock()
-		v.apply(r)
+		err := v.apply(r)
 		v.mu.Unlock()
+		if err != nil {
+			all = append(all, fmt.Errorf("view of %s: %w", r.Symbol, err))
+		}
 	}
+	return errors.Join(all...)
 }
 
-func (v *view) apply(r Record) {
+func (v *view) apply(r Record) error {
 	if v.stale || r.Seq <= v.book.Seq() {
-		return
+		return nil
+	}
+	if r.Rules == nil && v.symbol.Name == "" {
+		v.stale = true
+		return fmt.Errorf("its first record here is %d", r.Seq)
+	}
+	if err := v.book.Apply(r.Seq, r.Levels); err != nil {
+		v.stale = true
+		return err
 	}
 	if r.Rules != nil {
 		v.symbol = *r.Rules
-	}
-	if v.symbol.Name == "" || v.book.Apply(r.Seq, r.Levels) != nil {
-		v.stale = true
-		return
 	}
 	for _, t := range r.Trades {
 		v.window.Add(t.Trade)
@@ -197,6 +208,7 @@ func (v *view) apply(r Record) {
 	if len(v.recent) > 2*recentTrades {
 		v.recent = slices.Clone(v.recent[len(v.recent)-recentTrades:])
 	}
+	return nil
 }
 
 func (a *App) viewOrNew(name string) *view {

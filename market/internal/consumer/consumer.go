@@ -50,7 +50,9 @@ func (c *Consumer) AfterCommit(applied []stream.Entry) {
 		logx.Errorf("market: committed records: %v", err)
 		return
 	}
-	c.app.Committed(records)
+	if err := c.app.Committed(records); err != nil {
+		logx.Infof("market: will be loaded again: %v", err)
+	}
 }
 
 func convert(entries []stream.Entry) ([]app.Record, error) {
