@@ -1,0 +1,456 @@
+package sequencer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
+	"google.golang.org/protobuf/proto"
+
+	"mscoin/exchange/matching"
+	"mscoin/exchange/order"
+	eventpb "mscoin/grpc-common/gen/event/v1"
+	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/stream"
+	"mscoin/mscoin-common/symbol"
+	"mscoin/mscoin-common/testkit"
+)
+
+const limit = 20 * time.Second
+
+func sequencerOf(l Log, at Positions) *Sequencer {
+	return New(Config{
+		NewEngine: func() matching.Engine { return matching.New() },
+		Clock:     clock.Real(),
+		Log:       l,
+		Positions: func(context.Context) (Positions, error) { return at, nil },
+	})
+}
+
+// uninterrupted returns what one machine makes of the whole command log.
+func uninterrupted(t *testing.T, l *fakeLog) []*eventpb.RecordBody {
+	t.Helper()
+	m := NewMachine(0, newNaive)
+	var all []*eventpb.RecordBody
+	for _, msg := range l.topics[bus.TopicCommands] {
+		rec, ok, err := m.Apply(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			all = append(all, rec.Body)
+		}
+	}
+	return all
+}
+
+func equal(a, b []*eventpb.RecordBody) bool {
+	return slices.EqualFunc(a, b, func(a, b *eventpb.RecordBody) bool { return proto.Equal(a, b) })
+}
+
+// traffic makes random commands, good and bad, and repeats some.
+type traffic struct {
+	rnd  *rand.Rand
+	l    *fakeLog
+	ids  int64
+	past []*eventpb.Command
+}
+
+func (tr *traffic) next() *eventpb.Command {
+	if len(tr.past) > 0 && tr.rnd.IntN(10) == 0 {
+		return tr.past[tr.rnd.IntN(len(tr.past))] // a duplicate in the log
+	}
+	tr.ids++
+	name := []string{btc, "ETH/USDT"}[tr.rnd.IntN(2)]
+	member := 1 + tr.rnd.Int64N(4)
+	some := 1 + tr.rnd.Int64N(tr.ids)
+	cmd := &eventpb.Command{CommandId: tr.ids, Symbol: name}
+	switch tr.rnd.IntN(10) {
+	case 0:
+		cmd.Body = &eventpb.Command_Cancel{Cancel: &eventpb.CancelCommand{OrderId: some, MemberId: member}}
+	case 1:
+		cmd.Body = &eventpb.Command_CancelAll{CancelAll: &eventpb.CancelAllCommand{MemberId: member}}
+	case 2:
+		cmd.Body = &eventpb.Command_Resolve{Resolve: &eventpb.ResolveCommand{OrderId: some + tr.rnd.Int64N(3), MemberId: member, DeadlineMs: tr.l.nowMs + tr.rnd.Int64N(100)}}
+	default:
+		p := placing(tr.ids, member, buy, (95+tr.rnd.Int64N(10))*usdt, (1+tr.rnd.Int64N(5))*bitcoin)
+		if tr.rnd.IntN(2) == 0 {
+			p = placing(tr.ids, member, sell, p.Price, p.Quantity)
+		}
+		p.DeadlineMs = tr.l.nowMs + tr.rnd.Int64N(60) - 5
+		p.TimeInForce = eventpb.TimeInForce(1 + tr.rnd.Int32N(4))
+		p.SelfTradePrevention = eventpb.SelfTradePrevention(1 + tr.rnd.Int32N(5))
+		if tr.rnd.IntN(5) == 0 {
+			p.Type, p.Price, p.TimeInForce = eventpb.OrderType_ORDER_TYPE_MARKET, 0, 1
+		}
+		cmd.Body = &eventpb.Command_Place{Place: p}
+	}
+	tr.past = append(tr.past, cmd)
+	return cmd
+}
+
+func TestSequencer_Property(t *testing.T) {
+	t.Run("crashes, unknown writes and duplicates leave the output as if nothing had happened", func(t *testing.T) {
+		logx.Disable()
+		rnd := testkit.Rand(t)
+		for range 20 {
+			crashes(t, rnd)
+		}
+	})
+}
+
+// crashes runs one schedule: commands arrive while one incarnation of the sequencer
+// after the other dies at a write.
+func crashes(t *testing.T, rnd *rand.Rand) {
+	l := newFakeLog()
+	tr := &traffic{rnd: rnd, l: l, ids: 10}
+	l.command(rules(btc, "BTC", "USDT"))
+	l.command(rules("ETH/USDT", "ETH", "USDT"))
+	var late [][]bus.Message
+	for range 12 {
+		for range rnd.IntN(40) {
+			l.nowMs += rnd.Int64N(8)
+			l.command(tr.next())
+		}
+		dies := 1 + rnd.IntN(4)
+		luck := rand.New(rand.NewPCG(rnd.Uint64(), 1)) // for the other goroutine
+		l.setFault(func(msgs []bus.Message) (bool, error) {
+			for len(late) > 0 && luck.IntN(2) == 0 {
+				l.append(bus.TopicCompleted, late[0]...) // a write that was given up lands
+				late = late[1:]
+			}
+			if dies--; dies > 0 {
+				return true, nil
+			}
+			written := luck.IntN(2) == 0
+			if !written && luck.IntN(2) == 0 {
+				late = append(late, msgs)
+			}
+			return written, errFault
+		})
+		s := sequencerOf(l, randomPositions(t, rnd, l))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		for range 40 {
+			if len(ended) > 0 {
+				break
+			}
+			if s.Ready() && rnd.IntN(3) == 0 {
+				l.command(tr.next())
+			}
+			<-clock.Real().After(50 * time.Microsecond)
+		}
+		cancel()
+		if err := <-ended; err != nil && !errors.Is(err, errFault) {
+			t.Fatal(err)
+		}
+	}
+	l.setFault(nil)
+	finish(t, l, randomPositions(t, rnd, l))
+	got, err := l.output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := uninterrupted(t, l); !equal(got, want) {
+		t.Fatalf("%d records, an uninterrupted run gives %d", len(got), len(want))
+	}
+}
+
+// finish runs a sequencer until it is live, with every command answered.
+func finish(t *testing.T, l *fakeLog, at Positions) {
+	t.Helper()
+	s := sequencerOf(l, at)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	testkit.Eventually(t, limit, func() bool { return s.Ready() || len(ended) > 0 }, "sequencer is live")
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// randomPositions is a consumer that has applied some of the output.
+func randomPositions(t *testing.T, rnd *rand.Rand, l *fakeLog) Positions {
+	t.Helper()
+	out := l.topics[bus.TopicCompleted]
+	if len(out) == 0 {
+		return Positions{}
+	}
+	return positionsAt(t, l, int64(rnd.IntN(len(out)+1)))
+}
+
+func positionsAt(t *testing.T, l *fakeLog, next int64) Positions {
+	t.Helper()
+	at := Positions{NextOffset: next, Symbols: map[string]database.SymbolPosition{}}
+	for _, m := range l.topics[bus.TopicCompleted][:next] {
+		e, err := stream.OpenMessage(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Body.Seq > at.Symbols[e.Body.Symbol].Seq {
+			at.Symbols[e.Body.Symbol] = database.SymbolPosition{Seq: e.Body.Seq, Hash: e.Hash}
+		}
+	}
+	return at
+}
+
+func TestSequencer_Boot(t *testing.T) {
+	logx.Disable()
+	// written returns logs with 1 + 5 commands, all published.
+	written := func(t *testing.T) *fakeLog {
+		l := newFakeLog()
+		l.command(rules(btc, "BTC", "USDT"))
+		for i := range int64(5) {
+			l.command(&eventpb.Command{CommandId: 10 + i, Symbol: btc, Body: &eventpb.Command_Place{Place: placing(10+i, 1, sell, (100+i)*usdt, bitcoin)}})
+		}
+		finish(t, l, Positions{})
+		return l
+	}
+	boot := func(t *testing.T, l *fakeLog, at Positions) (*Sequencer, error) {
+		t.Helper()
+		s := sequencerOf(l, at)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		testkit.Eventually(t, limit, func() bool { return s.Ready() || len(ended) > 0 }, "sequencer decides")
+		cancel()
+		return s, <-ended
+	}
+	refuses := func(name string, want error, text string, damage func(t *testing.T, l *fakeLog) Positions) {
+		t.Run(name, func(t *testing.T) {
+			l := written(t)
+			at := damage(t, l)
+			before := len(l.topics[bus.TopicCompleted])
+			_, err := boot(t, l, at)
+			if !errors.Is(err, want) {
+				t.Fatalf("got %v, want %v", err, want)
+			}
+			if msg := err.Error(); !strings.Contains(msg, "partition 0") || !strings.Contains(msg, text) {
+				t.Errorf("the error does not say where: %v", err)
+			}
+			if len(l.topics[bus.TopicCompleted]) != before {
+				t.Error("something was published")
+			}
+		})
+	}
+	t.Run("a good log starts, wherever the consumer is", func(t *testing.T) {
+		l := written(t)
+		for next := range int64(7) {
+			if _, err := boot(t, l, positionsAt(t, l, next)); err != nil {
+				t.Errorf("consumer at %d: %v", next, err)
+			}
+		}
+		if len(l.topics[bus.TopicCompleted]) != 6 {
+			t.Errorf("%d records", len(l.topics[bus.TopicCompleted]))
+		}
+	})
+	t.Run("an empty log starts", func(t *testing.T) {
+		if _, err := boot(t, newFakeLog(), Positions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("records that were not published are", func(t *testing.T) {
+		l := written(t)
+		want := slices.Clone(l.topics[bus.TopicCompleted])
+		l.topics[bus.TopicCompleted] = l.topics[bus.TopicCompleted][:2:2]
+		if _, err := boot(t, l, positionsAt(t, l, 1)); err != nil {
+			t.Fatal(err)
+		}
+		got := l.topics[bus.TopicCompleted]
+		if !slices.EqualFunc(got, want, func(a, b bus.Message) bool { return string(a.Value) == string(b.Value) }) {
+			t.Errorf("%d records, want %d, the same bytes", len(got), len(want))
+		}
+	})
+	t.Run("an old record that landed late, after newer ones, does no harm", func(t *testing.T) {
+		l := written(t)
+		at := positionsAt(t, l, 6)
+		l.append(bus.TopicCompleted, l.topics[bus.TopicCompleted][2])
+		if _, err := boot(t, l, at); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := l.output(); err != nil || len(got) != 6 {
+			t.Errorf("%d records, %v", len(got), err)
+		}
+	})
+	refuses("a command log whose beginning is gone", ErrCommandLogTruncated, "offset 2", func(_ *testing.T, l *fakeLog) Positions {
+		l.first[bus.TopicCommands], l.topics[bus.TopicCommands] = 2, l.topics[bus.TopicCommands][2:]
+		return Positions{}
+	})
+	refuses("a command log that is shorter than what was published", ErrCommandLogLost, "offset 5", func(t *testing.T, l *fakeLog) Positions {
+		l.topics[bus.TopicCommands] = l.topics[bus.TopicCommands][:5]
+		return positionsAt(t, l, 6)
+	})
+	refuses("a command log that was recreated empty", ErrCommandLogLost, "offset 0", func(t *testing.T, l *fakeLog) Positions {
+		l.topics[bus.TopicCommands] = nil
+		return positionsAt(t, l, 3)
+	})
+	refuses("a command log with other commands", ErrDiverged, "record 6", func(t *testing.T, l *fakeLog) Positions {
+		p := placing(11, 1, sell, 500*usdt, bitcoin)
+		value, err := proto.Marshal(&eventpb.Command{CommandId: 11, Symbol: btc, Body: &eventpb.Command_Place{Place: p}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.topics[bus.TopicCommands][2].Value = value
+		return Positions{}
+	})
+	refuses("an output log that is shorter than what was applied", ErrOutputLost, "offset 3", func(t *testing.T, l *fakeLog) Positions {
+		at := positionsAt(t, l, 6)
+		l.topics[bus.TopicCompleted] = l.topics[bus.TopicCompleted][:3]
+		return at
+	})
+	refuses("an output log that was recreated empty", ErrOutputLost, "offset 0", func(t *testing.T, l *fakeLog) Positions {
+		at := positionsAt(t, l, 6)
+		l.topics[bus.TopicCompleted] = nil
+		return at
+	})
+	refuses("both logs recreated under a database that has applied records", ErrOutputLost, "offset 0", func(t *testing.T, l *fakeLog) Positions {
+		at := positionsAt(t, l, 6)
+		l.topics = map[string][]bus.Message{}
+		return at
+	})
+	refuses("an output log whose records were all deleted", ErrOutputLost, "offset 6", func(_ *testing.T, l *fakeLog) Positions {
+		l.first[bus.TopicCompleted], l.topics[bus.TopicCompleted] = 6, nil
+		return Positions{}
+	})
+	refuses("a database that has applied other records", ErrDiverged, "record 4", func(t *testing.T, l *fakeLog) Positions {
+		at := positionsAt(t, l, 4)
+		p := at.Symbols[btc]
+		p.Hash = slices.Clone(p.Hash)
+		p.Hash[0] ^= 1
+		at.Symbols[btc] = p
+		return at
+	})
+	refuses("a database that is ahead of the command log", ErrCommandLogLost, "record 9", func(t *testing.T, l *fakeLog) Positions {
+		at := positionsAt(t, l, 6)
+		at.Symbols[btc] = database.SymbolPosition{Seq: 9, Hash: []byte("x")}
+		return at
+	})
+	refuses("a last record that cannot be read", ErrDiverged, "offset 6", func(_ *testing.T, l *fakeLog) Positions {
+		l.append(bus.TopicCompleted, bus.Message{Key: []byte(btc), Value: []byte("junk")})
+		return Positions{}
+	})
+}
+
+func TestSequencer_WriteError(t *testing.T) {
+	t.Run("fault 1 and H5: after a write error nothing more is written, and Run ends", func(t *testing.T) {
+		logx.Disable()
+		l := newFakeLog()
+		l.command(rules(btc, "BTC", "USDT"))
+		writes := 0
+		l.setFault(func([]bus.Message) (bool, error) { writes++; return false, errFault })
+		s := sequencerOf(l, Positions{})
+		if err := s.Run(t.Context()); !errors.Is(err, errFault) {
+			t.Errorf("got %v", err)
+		}
+		if writes != 1 || s.Ready() {
+			t.Errorf("%d writes, ready %v", writes, s.Ready())
+		}
+	})
+}
+
+// counter hands out ids from 1.
+type counter struct{ n int64 }
+
+func (c *counter) Next(context.Context) (int64, error) { c.n++; return c.n, nil }
+
+func TestGate(t *testing.T) {
+	logx.Disable()
+	start := func(t *testing.T, l *fakeLog, wait time.Duration) (*Gate, *Sequencer) {
+		g := NewGate(GateConfig{Log: l, IDs: &counter{n: 100}, Partitions: 1, WaitTimeout: wait})
+		s := New(Config{
+			NewEngine: func() matching.Engine { return matching.New() }, Clock: clock.Real(), Log: l, Published: g.Published,
+			Positions: func(context.Context) (Positions, error) { return Positions{}, nil },
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{}, 2)
+		go func() { _ = g.Run(ctx, 0); done <- struct{}{} }()
+		go func() { _ = s.Run(ctx); g.Close(); done <- struct{}{} }()
+		t.Cleanup(func() { cancel(); <-done; <-done })
+		return g, s
+	}
+	r := symbol.Rules{
+		Name: btc, Base: "BTC", Quote: "USDT", BaseScale: 8, QuoteScale: 8, TickUnits: 1_000_000, LotUnits: 1000,
+		MaxPrice: 1_000_000 * usdt, MaxQty: 9000 * bitcoin,
+	}
+	sale := func(id int64) *order.Order {
+		return &order.Order{
+			ID: id, MemberID: 1, Symbol: btc, Side: order.Sell, Type: order.Limit, TIF: order.GTC, STP: order.STPExpireMaker,
+			Price: 100 * usdt, Quantity: bitcoin, HoldAmount: bitcoin, DeadlineMs: 1_010_000,
+		}
+	}
+	t.Run("an answer comes when its record is published", func(t *testing.T) {
+		l := newFakeLog()
+		g, s := start(t, l, limit)
+		if res, err := g.SetRules(t.Context(), r); err != nil || res.Rejected || res.Seq != 1 {
+			t.Fatalf("got %+v %v", res, err)
+		}
+		res, err := g.Place(t.Context(), r, sale(1))
+		if err != nil || res.Seq != 2 || len(res.Updates) != 1 || res.Updates[0].State != order.StateNew {
+			t.Fatalf("got %+v %v", res, err)
+		}
+		if s.OpenOrders(btc, 1) != 1 || s.OpenOrders(btc, 2) != 0 || s.OpenOrders("X", 1) != 0 {
+			t.Error("open orders are wrong")
+		}
+		if err := g.Resolve(t.Context(), r, 1, 1, 1_010_000); err != nil {
+			t.Error(err)
+		}
+		if res, err := g.CancelAll(t.Context(), r, 1); err != nil || len(res.Updates) != 1 || res.Updates[0].State != order.StateCanceled {
+			t.Errorf("got %+v %v", res, err)
+		}
+		if got := g.waiters.len(); got != 0 {
+			t.Errorf("%d waiters are left", got)
+		}
+	})
+	t.Run("without an answer the outcome is unknown, and nobody waits any more", func(t *testing.T) {
+		l := newFakeLog()
+		g := NewGate(GateConfig{Log: l, IDs: &counter{}, Partitions: 1, WaitTimeout: 20 * time.Millisecond})
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go func() { _ = g.Run(ctx, 0) }()
+		if _, err := g.Place(t.Context(), r, sale(1)); !errors.Is(err, errUnknown) {
+			t.Errorf("got %v", err)
+		}
+		if l.len(bus.TopicCommands) != 1 || g.waiters.len() != 0 {
+			t.Error("the command is not in the log, or a waiter is left")
+		}
+	})
+	t.Run("when the sequencer dies its callers learn at once that the outcome is unknown", func(t *testing.T) {
+		l := newFakeLog()
+		g, _ := start(t, l, limit)
+		if _, err := g.SetRules(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		l.setFault(func([]bus.Message) (bool, error) { return true, errFault })
+		if _, err := g.Place(t.Context(), r, sale(1)); !errors.Is(err, errUnknown) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := g.Place(t.Context(), r, sale(2)); !errors.Is(err, errBusy) {
+			t.Errorf("after that: %v", err)
+		}
+	})
+	t.Run("waiters are bounded", func(t *testing.T) {
+		w := newWaiters()
+		for i := range int64(maxWaiters) {
+			if _, err := w.add(i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.add(maxWaiters); !errors.Is(err, errBusy) {
+			t.Errorf("got %v", err)
+		}
+		w.drop(1)
+		if _, err := w.add(maxWaiters); err != nil {
+			t.Error(err)
+		}
+	})
+}
