@@ -1,0 +1,239 @@
+// Package run measures the order book so that a busy machine does not spoil the
+// answer. Throughput is the CPU time of the measuring thread; the floor, the
+// book and its rivals run in turn, and what is compared has run in the same
+// round. The work is deterministic, so the least time of a piece over the
+// rounds is the nearest to its own; medians are printed beside it.
+package run
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"time"
+
+	"mscoin/exchange/matching/internal/workload"
+)
+
+const chunk = 10_000 // steps timed together
+
+type bench struct {
+	out    io.Writer
+	rounds int
+	steps  int
+	seed   uint64
+}
+
+// Main runs the benchmark and returns the exit code.
+func Main(args []string, out io.Writer, rivals ...Rival) int {
+	b := &bench{out: out}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.IntVar(&b.rounds, "rounds", 9, "rounds")
+	flags.IntVar(&b.steps, "steps", 2_000_000, "commands after the book has been filled")
+	flags.Uint64Var(&b.seed, "seed", 1, "seed of the workload")
+	quick := flags.Bool("quick", false, "base and deep only")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	b.printf("%d commands, %d rounds in turn, seed %d, %s %s/%s\n", b.steps, b.rounds, b.seed,
+		runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	if len(rivals) == 0 {
+		b.printf("github.com/geseq/orderbook is left out: run the benchmark from bench/geseq to have it in the same rounds\n")
+	}
+	rivals = append(rivals, Rival{"textbook (maps, lists)", newTextbook})
+	shapes := workload.Shapes(b.steps)
+	base := b.compare(shapes[0], rivals)
+	deep := b.compare(shapes[1], rivals)
+	if !*quick {
+		b.latency(shapes[0], shapes[1], shapes[2])
+		b.growth()
+	}
+	b.printf("base: %.2f x floor\n", base)
+	b.printf("deep: %.2f x floor\n", deep)
+	return 0
+}
+
+func (b *bench) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(b.out, format, args...) // a report to a terminal
+}
+
+// series is what the rounds of one candidate have given.
+type series struct {
+	name   string
+	ns     []float64 // per command, one a round
+	least  []int64   // of each chunk
+	allocs uint64
+	gcs    uint32
+}
+
+// once runs a candidate over the steps after the preload.
+func (s *series) once(r Runner, steps []Step, preload int) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for i := range preload {
+		r.Do(i, &steps[i])
+	}
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	chunks := make([]int64, 0, (len(steps)-preload)/chunk+1)
+	begin := threadCPU()
+	last := begin
+	for at := preload; at < len(steps); at += chunk {
+		for i := at; i < min(at+chunk, len(steps)); i++ {
+			r.Do(i, &steps[i])
+		}
+		now := threadCPU()
+		chunks = append(chunks, now-last)
+		last = now
+	}
+	runtime.ReadMemStats(&after)
+	s.ns = append(s.ns, float64(last-begin)/float64(len(steps)-preload))
+	s.allocs += after.Mallocs - before.Mallocs
+	s.gcs += after.NumGC - before.NumGC
+	if s.least == nil {
+		s.least = chunks
+	}
+	for i, c := range chunks {
+		s.least[i] = min(s.least[i], c)
+	}
+}
+
+func (s *series) leastNs(steps int) float64 {
+	var sum int64
+	for _, c := range s.least {
+		sum += c
+	}
+	return float64(sum) / float64(steps)
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
+
+// over is the median of what s costs over base, round by round.
+func (s *series) over(base *series) float64 {
+	ratios := make([]float64, len(s.ns))
+	for i := range s.ns {
+		ratios[i] = s.ns[i] / base.ns[i]
+	}
+	return median(ratios)
+}
+
+// compare runs floor, book and rivals in turn and returns book over floor.
+func (b *bench) compare(shape workload.Shape, rivals []Rival) float64 {
+	steps, preload := workload.Generate(shape, b.seed)
+	floor := workload.NewFloor(steps)
+	all := []*series{{name: "floor"}, {name: "matching.Book"}}
+	for _, r := range rivals {
+		all = append(all, &series{name: r.Name})
+	}
+	capacity := shape.Resting + shape.Resting/4 + 1000
+	for range b.rounds {
+		floor.Reset()
+		all[0].once(floor, steps, preload)
+		all[1].once(newOurs(capacity), steps, preload)
+		for i, r := range rivals {
+			all[2+i].once(r.New(capacity), steps, preload)
+		}
+	}
+	b.printf("\n%-6s %-24s %12s %14s %10s %10s %9s %14s %8s\n", shape.Name, "", "ns (median)", "commands/s",
+		"x floor", "ns (least)", "x floor", "allocs/command", "GCs/run")
+	for _, s := range all {
+		n := len(steps) - preload
+		b.printf("%-6s %-24s %12.1f %14.0f %10.2f %10.1f %9.2f %14.4f %8.1f\n", "", s.name, median(s.ns), 1e9/median(s.ns),
+			s.over(all[0]), s.leastNs(n), s.leastNs(n)/all[0].leastNs(n), float64(s.allocs)/float64(n*b.rounds),
+			float64(s.gcs)/float64(b.rounds))
+	}
+	return all[1].over(all[0])
+}
+
+// growth compares the book with itself at sizes from 1k to 1M.
+func (b *bench) growth() {
+	shapes := []workload.Shape{
+		{Name: "1k", Resting: 1_000}, {Name: "10k", Resting: 10_000},
+		{Name: "100k", Resting: 100_000, Wide: 8_192}, {Name: "1M", Resting: 1_000_000, Wide: 32_768},
+	}
+	b.printf("\n%-6s %12s %12s %10s %12s\n", "growth", "ns (median)", "ns (least)", "x 1k", "heap MB")
+	var first float64
+	for _, shape := range shapes {
+		shape.Steps, shape.IDs = b.steps, "gaps"
+		steps, preload := workload.Generate(shape, b.seed)
+		var s series
+		for range max(3, b.rounds/3) {
+			s.once(newOurs(shape.Resting+shape.Resting/16+1000), steps, preload)
+		}
+		least := s.leastNs(len(steps) - preload)
+		if first == 0 {
+			first = least
+		}
+		b.printf("%-6s %12.1f %12.1f %10.2f %12.1f\n", shape.Name, median(s.ns), least, least/first, heapOf(shape.Resting, steps))
+	}
+}
+
+// heapOf is the heap that a book takes for the steps, in MB.
+func heapOf(resting int, steps []Step) float64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	r := newOurs(resting + resting/16 + 1000)
+	for i := range steps {
+		r.Do(i, &steps[i])
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(r)
+	return float64(after.HeapAlloc-before.HeapAlloc) / 1e6
+}
+
+// latency prints the quantiles of each command's least time over the rounds,
+// and of the cancels alone.
+func (b *bench) latency(shapes ...workload.Shape) {
+	b.printf("\n%-6s %10s %6s %6s %6s %6s %6s %14s (ns, least of %d rounds, clock included)\n", "", "", "p50", "p90", "p99",
+		"p99.9", "p99.99", "mean of cancel", b.rounds)
+	for _, shape := range shapes {
+		steps, preload := workload.Generate(shape, b.seed)
+		floor := workload.NewFloor(steps)
+		capacity := shape.Resting + shape.Resting/4 + 1000
+		b.quantiles(shape.Name, "floor", steps, preload, func() Runner { floor.Reset(); return floor })
+		b.quantiles("", "Book", steps, preload, func() Runner { return newOurs(capacity) })
+	}
+}
+
+func (b *bench) quantiles(shape, name string, steps []Step, preload int, fresh func() Runner) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	least := make([]int64, len(steps)-preload)
+	perTick := 0.0
+	for round := range b.rounds {
+		r := fresh()
+		for i := range preload {
+			r.Do(i, &steps[i])
+		}
+		runtime.GC()
+		wall, begin := time.Now(), ticks()
+		last := begin
+		for i := preload; i < len(steps); i++ {
+			r.Do(i, &steps[i])
+			now := ticks()
+			if d := now - last; round == 0 || d < least[i-preload] {
+				least[i-preload] = d
+			}
+			last = now
+		}
+		perTick = float64(time.Since(wall).Nanoseconds()) / float64(last-begin)
+	}
+	var cancels, sum float64
+	for i := range least {
+		if steps[preload+i].Kind == Cancel {
+			cancels++
+			sum += float64(least[i])
+		}
+	}
+	slices.Sort(least)
+	at := func(q float64) float64 { return float64(least[int(q*float64(len(least)-1))]) * perTick }
+	b.printf("%-6s %10s %6.0f %6.0f %6.0f %6.0f %6.0f %14.1f\n", shape, name, at(.5), at(.9), at(.99), at(.999), at(.9999),
+		sum/max(cancels, 1)*perTick)
+}

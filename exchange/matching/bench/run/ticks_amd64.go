@@ -1,0 +1,4 @@
+package run
+
+// ticks reads the processor's time-stamp counter.
+func ticks() int64
