@@ -19,19 +19,22 @@ var pureStdlib = []string{
 // pure lists the packages that do no I/O, read no clock and start no goroutine,
 // with what they may import of this module.
 var pure = map[string][]string{
-	"mscoin-common/money":     {},
+	"mscoin-common/money":     {"mscoin-common/errs", "mscoin-common/invariant"},
 	"mscoin-common/errs":      {},
 	"mscoin-common/invariant": {},
-	"mscoin-common/symbol":    {"mscoin-common/money"},
-	"exchange/matching":       {},
-	"exchange/matching/naive": {"exchange/matching"},
-	"exchange/order":          {"mscoin-common/money", "mscoin-common/symbol", "mscoin-common/errs", "mscoin-common/invariant"},
-	"wallet/ledger":           {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant"},
-	"wallet/settlement":       {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant", "wallet/ledger"},
-	"wallet/reconcile":        {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant", "wallet/ledger"},
-	"market/depth":            {"mscoin-common/money", "mscoin-common/invariant"},
-	"market/ticker":           {"mscoin-common/money", "mscoin-common/invariant"},
-	"ucenter/member":          {"mscoin-common/errs"},
+	"mscoin-common/symbol":    {"mscoin-common/errs", "mscoin-common/money"},
+	"exchange/matching":       {"exchange/matching/internal/image"},
+	"exchange/matching/naive": {"exchange/matching", "exchange/matching/internal/image"},
+
+	"exchange/matching/internal/image": {},
+
+	"exchange/order":    {"mscoin-common/money", "mscoin-common/symbol", "mscoin-common/errs", "mscoin-common/invariant"},
+	"wallet/ledger":     {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant"},
+	"wallet/settlement": {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant", "wallet/ledger"},
+	"wallet/reconcile":  {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant", "wallet/ledger"},
+	"market/depth":      {"mscoin-common/money", "mscoin-common/invariant"},
+	"market/ticker":     {"mscoin-common/money", "mscoin-common/invariant"},
+	"ucenter/member":    {"mscoin-common/errs"},
 }
 
 // services meet over gRPC and Kafka only.

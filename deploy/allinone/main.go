@@ -1,0 +1,29 @@
+// Allinone is the whole exchange in one process, with nothing to install. It is
+// what `make run` starts.
+//
+// Environment: MSCOIN_ADDR (default 127.0.0.1:8080), MSCOIN_DATA (default
+// data), MSCOIN_PROFILE (demo or normal, default demo).
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+
+	"mscoin/deploy/allinone/node"
+)
+
+func main() {
+	cfg := node.Config{Out: os.Stdout}
+	flag.StringVar(&cfg.Addr, "addr", cmp.Or(os.Getenv("MSCOIN_ADDR"), "127.0.0.1:8080"), "host:port of the public API")
+	flag.StringVar(&cfg.DataDir, "data", cmp.Or(os.Getenv("MSCOIN_DATA"), "data"), "folder that keeps everything")
+	profile := flag.String("profile", cmp.Or(os.Getenv("MSCOIN_PROFILE"), string(node.Demo)), "demo or normal")
+	flag.Parse()
+	cfg.Profile = node.Profile(*profile)
+	if err := node.Run(context.Background(), cfg); err != nil {
+		fmt.Fprintln(os.Stderr, "mscoin:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,142 @@
+package node
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"path/filepath"
+
+	exchangesvc "mscoin/exchange/service"
+	gatewaysvc "mscoin/gateway/service"
+	marketsvc "mscoin/market/service"
+	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/rpc"
+	ucentersvc "mscoin/ucenter/service"
+	walletsvc "mscoin/wallet/service"
+)
+
+// addresses are where the services answer, known once they run.
+type addresses struct{ ucenter, wallet, exchange, market, gateway string }
+
+// anyPort lets the system choose: only the public address is fixed.
+const anyPort = "127.0.0.1:0"
+
+func (n *node) addServices() {
+	n.host("ucenter", n.ucenter, func(addr string) { n.addr.ucenter = addr })
+	n.host("wallet", n.wallet, func(addr string) { n.addr.wallet = addr })
+	n.host("exchange", n.exchange, func(addr string) { n.addr.exchange = addr })
+	n.host("market", n.market, func(addr string) { n.addr.market = addr })
+	n.group.Add("demo", n.seedDemo, nil)
+	n.host("gateway", n.gateway, func(addr string) { n.addr.gateway = addr })
+}
+
+func (n *node) kafka() bus.Config { return bus.Config{Brokers: []string{n.broker.Addr()}} }
+
+func (n *node) database(name string) database.Config {
+	return database.Config{Dialect: database.SQLite, DSN: filepath.Join(n.cfg.DataDir, name+".db")}
+}
+
+func (n *node) ucenter(ctx context.Context) (service, error) {
+	key, err := hex.DecodeString(n.secrets.MasterKey)
+	if err != nil {
+		return nil, fmt.Errorf("master key: %w", err)
+	}
+	cfg := ucentersvc.Config{
+		ListenOn: anyPort, Profile: string(n.cfg.Profile), InternalToken: n.secrets.InternalToken, Database: n.database("ucenter"),
+		AccessSecret: n.secrets.SessionKey,
+		MasterKeys:   []ucentersvc.MasterKey{{ID: "1", Key: base64.StdEncoding.EncodeToString(key)}},
+	}
+	if n.cfg.Profile == Demo {
+		cfg.Sender = ucentersvc.SenderConfig{Email: "log", Phone: "log"}
+	}
+	cfg.SetDefaults()
+	return ucentersvc.New(ctx, cfg)
+}
+
+func (n *node) wallet(ctx context.Context) (service, error) {
+	cfg := walletsvc.Config{
+		ListenOn: anyPort, InternalToken: n.secrets.InternalToken, Database: n.database("wallet"), Kafka: n.kafka(),
+		Redis: walletsvc.RedisConfig{Addr: n.redis.Addr()}, Partitions: partitions,
+	}
+	cfg.SetDefaults()
+	return walletsvc.New(ctx, cfg)
+}
+
+func (n *node) exchange(ctx context.Context) (service, error) {
+	cfg := exchangesvc.Config{
+		ListenOn: anyPort, InternalToken: n.secrets.InternalToken, Database: n.database("exchange"), Kafka: n.kafka(),
+		Wallet: exchangesvc.Target{Endpoints: []string{n.addr.wallet}}, Partitions: partitions,
+	}
+	cfg.SetDefaults()
+	return exchangesvc.New(ctx, cfg)
+}
+
+func (n *node) market(ctx context.Context) (service, error) {
+	cfg := marketsvc.Config{
+		ListenOn: anyPort, InternalToken: n.secrets.InternalToken, Database: n.database("market"), Kafka: n.kafka(), Partitions: partitions,
+	}
+	cfg.SetDefaults()
+	return marketsvc.New(ctx, cfg)
+}
+
+func (n *node) gateway(ctx context.Context) (service, error) {
+	cfg := gatewaysvc.Config{
+		ListenOn: n.cfg.Addr, Profile: string(n.cfg.Profile), InternalToken: n.secrets.InternalToken, AdminToken: n.secrets.AdminToken,
+		Exchange: gatewaysvc.Target{Endpoints: []string{n.addr.exchange}},
+		Wallet:   gatewaysvc.Target{Endpoints: []string{n.addr.wallet}},
+		Market:   gatewaysvc.Target{Endpoints: []string{n.addr.market}},
+		Ucenter:  gatewaysvc.Target{Endpoints: []string{n.addr.ucenter}},
+		Redis:    gatewaysvc.RedisConfig{Addr: n.redis.Addr()},
+	}
+	if n.cfg.Profile == Demo {
+		// Somebody who tries it out measures it, too.
+		cfg.Limit = gatewaysvc.LimitConfig{WeightPerMinute: 60_000_000, OrdersPer10s: 1_000_000, OrdersPerDay: 1_000_000_000}
+	}
+	cfg.SetDefaults()
+	return gatewaysvc.New(ctx, cfg)
+}
+
+// seedDemo fills the exchange before its door opens.
+func (n *node) seedDemo(ctx context.Context) error {
+	if n.cfg.Profile != Demo {
+		return nil
+	}
+	var conns [3]rpcConn
+	for i, addr := range []string{n.addr.ucenter, n.addr.wallet, n.addr.exchange} {
+		conn, closer, err := rpc.Dial(rpc.ClientConfig{Endpoints: []string{addr}, TimeoutMs: 30_000, Token: n.secrets.InternalToken})
+		if err != nil {
+			return fmt.Errorf("dial %s: %w", addr, err)
+		}
+		defer closer.Close() //nolint:errcheck // read-only from here on
+		conns[i] = conn
+	}
+	host := n.cfg.Addr
+	if h, port, err := net.SplitHostPort(host); err == nil && (h == "" || h == "0.0.0.0" || h == "::") {
+		host = net.JoinHostPort("127.0.0.1", port) // listens everywhere; clients here need an address
+	}
+	first, err := newSeeder(n.cfg.DataDir, conns[0], conns[1], conns[2]).seed(ctx, "http://"+host, "ws://"+host)
+	n.firstStart = first
+	return err
+}
+
+// welcome says what to do next. It is the last part to start: everything answers by now.
+func (n *node) welcome(context.Context) error {
+	if n.cfg.Out == nil {
+		return nil
+	}
+	text := fmt.Sprintf("\nmscoin is ready: http://%s  (data in %s, profile %s)\n", n.addr.gateway, n.cfg.DataDir, n.cfg.Profile)
+	if n.cfg.Profile == Demo {
+		if n.firstStart {
+			text += "\n  First start: BTC/USDT, ETH/USDT and ETH/BTC are listed; two accounts hold 100 BTC, 1,000 ETH and 10,000,000 USDT each.\n"
+		}
+		text += fmt.Sprintf("\n  keys of the demo accounts   %s\n", filepath.Join(n.cfg.DataDir, "demo.json")) +
+			"  watch them trade            make demo\n" +
+			"  account for every cent      make reconcile\n"
+	}
+	text += fmt.Sprintf("  operator's token            %s (adminToken)\n  stop                        Ctrl-C\n\n", filepath.Join(n.cfg.DataDir, "secrets.json"))
+	_, err := fmt.Fprint(n.cfg.Out, text)
+	return err
+}
