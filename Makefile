@@ -30,11 +30,11 @@ clean: ## remove built programs (never data)
 ##@ Develop
 .PHONY: build
 build: bin/mscoin ## build the all-in-one program and every service into ./bin
-	@for s in $(SERVICES); do go build -trimpath -o bin/$$s ./$$s; done
+	@for s in $(SERVICES); do go build -o bin/$$s ./$$s; done
 
 .PHONY: bin/mscoin
 bin/mscoin:
-	@go build -trimpath -o bin/mscoin ./deploy/allinone
+	@go build -o bin/mscoin ./deploy/allinone
 
 .PHONY: test
 test: ## run every test; needs only Go (MariaDB's tests run where mariadbd is installed)

@@ -175,3 +175,17 @@ func notNil(b []byte) []byte {
 	}
 	return b
 }
+
+// SymbolSeq returns the last sequence number of the symbol that the consumer has
+// applied, 0 when there is none.
+func (db *DB) SymbolSeq(ctx context.Context, consumer, symbol string) (int64, error) {
+	var row symbolPositionRow
+	err := db.Read(ctx).Select("seq").Where("consumer = ? AND symbol = ?", consumer, symbol).Take(&row).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("load position of %s in %s: %w", consumer, symbol, err)
+	}
+	return row.Seq, nil
+}

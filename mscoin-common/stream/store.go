@@ -2,11 +2,7 @@ package stream
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
-
-	"gorm.io/gorm"
 
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/database"
@@ -49,19 +45,6 @@ type databaseStore struct{ *database.DB }
 
 func (s databaseStore) Tx(ctx context.Context, fn func(Fences, *database.Tx) error) error {
 	return s.DB.Tx(ctx, func(tx *database.Tx) error { return fn(tx, tx) })
-}
-
-func (s databaseStore) SymbolSeq(ctx context.Context, consumer, symbol string) (int64, error) {
-	var row struct{ Seq int64 }
-	err := s.Read(ctx).Table("symbol_position").Select("seq").
-		Where("consumer = ? AND symbol = ?", consumer, symbol).Take(&row).Error
-	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("load symbol position: %w", err)
-	}
-	return row.Seq, nil
 }
 
 // ClientBus reads and writes with client.
