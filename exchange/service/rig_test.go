@@ -72,8 +72,9 @@ func newRig(t testing.TB, partitions int) *rig {
 		Database: database.Config{Dialect: database.SQLite, DSN: filepath.Join(dir, "exchange.db")},
 		Kafka:    bus.Config{Brokers: []string{broker.Addr()}},
 		Wallet:   Target{Endpoints: []string{r.wallet.serve(t)}},
-		Order:    OrderConfig{WaitMs: 1500, DeadlineMs: 300},
-		Sweep:    SweepConfig{EveryMs: 20, AfterMs: 400, ResendMs: 300},
+		// Short enough for a test to see the sweeper work, long enough for a busy machine.
+		Order: OrderConfig{WaitMs: 3000, DeadlineMs: 2000},
+		Sweep: SweepConfig{EveryMs: 20, AfterMs: 2500, ResendMs: 500},
 	}
 	r.cfg.SetDefaults()
 	r.wallet.deposit(1, "USDT", "1000000")
