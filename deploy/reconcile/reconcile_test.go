@@ -14,7 +14,7 @@ import (
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/testkit"
-	"mscoin/wallet/reconcile/reconciletest"
+	"mscoin/wallet/reconciletest"
 	walletsvc "mscoin/wallet/service"
 )
 

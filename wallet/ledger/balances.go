@@ -64,7 +64,7 @@ func (b *Balances) Changed() []WalletKey {
 func (b *Balances) Post(txID int64, e Entry, lines []Line) ([]Line, error) {
 	start := len(lines)
 	for i := range e.postings {
-		line := Line{TxID: txID, Line: int32(i), Posting: e.postings[i], Source: e.source} //nolint:gosec // an entry has far fewer than 2^31 postings
+		line := Line{TxID: txID, Line: int32(i), Posting: e.postings[i], Source: e.source}
 		if err := b.apply(&line); err != nil {
 			b.undo(lines[start:])
 			return lines[:start], err

@@ -7,7 +7,7 @@ import (
 
 	"mscoin/wallet/ledger"
 	"mscoin/wallet/reconcile"
-	"mscoin/wallet/reconcile/reconciletest"
+	"mscoin/wallet/reconciletest"
 )
 
 func books(t testing.TB, pairs int) *reconcile.Facts {

@@ -187,11 +187,11 @@ func TestService_Settlement(t *testing.T) {
 		r := start(t, db)
 		r.setUp()
 		var values [][]byte
-		t.Run("a fill reaches both wallets, and a read after it sees it", func(t *testing.T) {
+		t.Run("a fill reaches both wallets, and a read after it sees it", func(*testing.T) {
 			values = r.publish(resting(), filled())
 			r.wantFilled()
 		})
-		t.Run("records delivered again do not settle again (fault 4)", func(t *testing.T) {
+		t.Run("records delivered again do not settle again (fault 4)", func(*testing.T) {
 			r.send(values...)
 			r.publish(&eventpb.RecordBody{}) // what comes after shows that they were passed
 			r.wantFilled()

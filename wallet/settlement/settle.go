@@ -55,7 +55,6 @@ type settler struct {
 type fill struct {
 	update *OrderUpdate
 	sum    ledger.Facts
-	seen   bool
 }
 
 func (s *settler) fail(orderID, tradeID int64, err error) error {
@@ -109,9 +108,9 @@ func opposite(side Side) Side {
 		return Sell
 	case Sell:
 		return Buy
-	default:
-		return SideNone
+	case SideNone:
 	}
+	return SideNone
 }
 
 func (f *fill) add(quantity, turnover, fee int64) error {

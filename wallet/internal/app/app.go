@@ -74,7 +74,7 @@ type HoldRequest struct {
 func (r HoldRequest) Hash() []byte {
 	b := make([]byte, 0, 64)
 	for _, n := range [...]int64{r.OrderID, r.MemberID, r.Amount, r.MinAmount} {
-		b = binary.BigEndian.AppendUint64(b, uint64(n)) //nolint:gosec // only the bits matter
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
 	b = append(append(append(b, r.Coin...), 0), r.Symbol...)
 	sum := sha256.Sum256(b)

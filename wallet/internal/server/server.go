@@ -120,7 +120,7 @@ func (s *Server) ListStaleHolds(ctx context.Context, req *walletpb.ListStaleHold
 }
 
 func encodeCoin(c app.Coin) *walletpb.Coin {
-	return &walletpb.Coin{Name: c.Name, FullName: c.FullName, Scale: int32(c.Scale)} //nolint:gosec // 0 to 8
+	return &walletpb.Coin{Name: c.Name, FullName: c.FullName, Scale: int32(c.Scale)}
 }
 
 func encodeWallet(w *app.Wallet) *walletpb.Wallet {

@@ -166,11 +166,11 @@ func TestStore_PlaceHolds(t *testing.T) {
 	testkit.Databases(t, func(t *testing.T, db *database.DB) {
 		f := newFixture(t, db)
 		f.deposit(alice, "USDT", 100)
-		t.Run("the full balance may be spent (fault 14)", func(t *testing.T) {
+		t.Run("the full balance may be spent (fault 14)", func(*testing.T) {
 			f.mustHold(buyHold(1, alice, 100))
 			f.wantBalance(alice, "USDT", 0, 100)
 		})
-		t.Run("a repeated request gives the same answer and holds once", func(t *testing.T) {
+		t.Run("a repeated request gives the same answer and holds once", func(*testing.T) {
 			f.mustHold(buyHold(1, alice, 100))
 			f.wantBalance(alice, "USDT", 0, 100)
 		})
