@@ -17,13 +17,13 @@ type Sum struct {
 // SumOf returns units ≥ 0 as a Sum.
 func SumOf(units int64) Sum {
 	invariant.Must(units >= 0, "amount %d is negative", units)
-	return Sum{lo: uint64(units)} //nolint:gosec // checked above
+	return Sum{lo: uint64(units)}
 }
 
 // SumOfParts returns billions × 10^9 + rest: how a database sums up without overflow.
 func SumOfParts(billions, rest int64) Sum {
 	invariant.Must(billions >= 0 && rest >= 0, "parts %d and %d are negative", billions, rest)
-	hi, lo := bits.Mul64(uint64(billions), partUnits) //nolint:gosec // checked above
+	hi, lo := bits.Mul64(uint64(billions), partUnits)
 	return Sum{hi: hi, lo: lo}.plus(SumOf(rest))
 }
 

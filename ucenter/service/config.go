@@ -27,11 +27,11 @@ const (
 // uses one of them is refused.
 const (
 	// DevInternalToken is the token between the services.
-	DevInternalToken = "mscoin-development-internal-token" //nolint:gosec // public on purpose
+	DevInternalToken = "mscoin-development-internal-token"
 	// DevAccessSecret signs access tokens.
-	DevAccessSecret = "mscoin-development-access-token-secret" //nolint:gosec // public on purpose
+	DevAccessSecret = "mscoin-development-access-token-secret"
 	// DevMasterKey encrypts secrets at rest: 32 bytes in base64.
-	DevMasterKey = "bXNjb2luLWRldmVsb3BtZW50LW1hc3Rlci1rZXktMzI=" //nolint:gosec // public on purpose
+	DevMasterKey = "bXNjb2luLWRldmVsb3BtZW50LW1hc3Rlci1rZXktMzI="
 )
 
 // minTokenBytes is the shortest internal token of a normal installation.
@@ -60,15 +60,15 @@ type Config struct {
 	// that one, or sessions end.
 	HashKey string `json:",optional"`
 	// Session has the lives of sessions.
-	Session SessionConfig `json:",optional"`
+	Session SessionConfig
 	// Password has the cost of password hashes.
-	Password PasswordConfig `json:",optional"`
+	Password PasswordConfig
 	// Limit has the limits against guessing.
-	Limit LimitConfig `json:",optional"`
+	Limit LimitConfig
 	// APIKey has the limits of API keys.
-	APIKey APIKeyConfig `json:",optional"`
+	APIKey APIKeyConfig
 	// Sender says how verification codes reach people.
-	Sender SenderConfig `json:",optional"`
+	Sender SenderConfig
 }
 
 // MasterKey is a key that encrypts secrets at rest.
@@ -145,7 +145,7 @@ type SenderConfig struct {
 	// Phone is none or log (demo and dev only).
 	Phone string `json:",default=none,options=none|log"`
 	// SMTP is the mail server.
-	SMTP SMTPConfig `json:",optional"`
+	SMTP SMTPConfig
 }
 
 // SMTPConfig is a mail server.

@@ -23,6 +23,23 @@ func TestConfig_file(t *testing.T) {
 	if err := fromFile.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	t.Run("a file with nothing but what must be there is enough", func(t *testing.T) {
+		var minimal Config
+		if err := conf.LoadFromYamlBytes([]byte(`
+InternalToken: a-token-of-twenty-four-bytes
+Database: {DSN: x}
+AccessSecret: an-access-secret-of-32-bytes-or-more
+MasterKeys: [{ID: "1", Key: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=}]
+`), &minimal); err != nil {
+			t.Fatal(err)
+		}
+		if err := minimal.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(minimal.Limit, fromFile.Limit) || !reflect.DeepEqual(minimal.Sender, fromFile.Sender) {
+			t.Errorf("%+v\nand %+v", minimal, fromFile)
+		}
+	})
 	t.Run("the file, the tags and SetDefaults agree on the defaults", func(t *testing.T) {
 		var fromTags Config
 		if err := conf.FillDefault(&fromTags); err != nil {
@@ -31,10 +48,16 @@ func TestConfig_file(t *testing.T) {
 		var fromCode Config
 		fromCode.SetDefaults()
 		for _, pair := range [][2]any{
-			{fromFile.Session, fromCode.Session}, {fromFile.Password, fromCode.Password}, {fromFile.Limit, fromCode.Limit},
-			{fromFile.APIKey, fromCode.APIKey}, {fromFile.Sender, fromCode.Sender},
-			{fromTags.Session, fromCode.Session}, {fromTags.Password, fromCode.Password}, {fromTags.Limit, fromCode.Limit},
-			{fromTags.APIKey, fromCode.APIKey}, {fromTags.Sender, fromCode.Sender},
+			{fromFile.Session, fromCode.Session},
+			{fromFile.Password, fromCode.Password},
+			{fromFile.Limit, fromCode.Limit},
+			{fromFile.APIKey, fromCode.APIKey},
+			{fromFile.Sender, fromCode.Sender},
+			{fromTags.Session, fromCode.Session},
+			{fromTags.Password, fromCode.Password},
+			{fromTags.Limit, fromCode.Limit},
+			{fromTags.APIKey, fromCode.APIKey},
+			{fromTags.Sender, fromCode.Sender},
 		} {
 			if !reflect.DeepEqual(pair[0], pair[1]) {
 				t.Errorf("%+v\nand %+v", pair[0], pair[1])

@@ -20,10 +20,14 @@ import (
 
 // Bounds of what a request may ask for.
 const (
-	// DefaultDepth and MaxDepth are the levels of a side.
-	DefaultDepth, MaxDepth = 100, 5000
-	// DefaultPage and MaxPage are the trades of a page.
-	DefaultPage, MaxPage = 500, 1000
+	// DefaultDepth is the number of levels of a side when none is asked for.
+	DefaultDepth = 100
+	// MaxDepth is the largest number of levels of a side.
+	MaxDepth = 5000
+	// DefaultPage is the number of trades of a page when none is asked for.
+	DefaultPage = 500
+	// MaxPage is the largest number of trades of a page.
+	MaxPage = 1000
 
 	// recentTrades are kept in memory at least; twice as many at most.
 	recentTrades = MaxPage

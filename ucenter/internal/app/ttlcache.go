@@ -92,5 +92,5 @@ func (c *ttlCache[K, V]) drop(e *list.Element) {
 }
 
 func entryOf[K comparable, V any](e *list.Element) *cached[K, V] {
-	return e.Value.(*cached[K, V]) //nolint:errcheck,forcetypeassert // put stores nothing else
+	return e.Value.(*cached[K, V])
 }

@@ -118,7 +118,7 @@ func (h *Hasher) Verify(ctx context.Context, password, encoded string) (ok, stal
 		return false, false, err
 	}
 	defer leave()
-	got := derive(password, salt, params, uint32(len(want))) //nolint:gosec // decode bounds it
+	got := derive(password, salt, params, uint32(len(want)))
 	ok = subtle.ConstantTimeCompare(got, want) == 1
 	return ok, ok && params != h.params, nil
 }
@@ -173,7 +173,7 @@ func decode(encoded string) (p Params, salt, hash []byte, err error) {
 	if errors.Join(err1, err2, err3) != nil {
 		return p, nil, nil, errEncoding
 	}
-	p = Params{MemoryKiB: memory, Time: passes, Threads: uint8(threads)} //nolint:gosec // ≤ maxThreads
+	p = Params{MemoryKiB: memory, Time: passes, Threads: uint8(threads)}
 	if p.validate() != nil {
 		return p, nil, nil, errEncoding
 	}

@@ -85,6 +85,8 @@ func (s *Server) VerifySession(ctx context.Context, req *ucenterpb.VerifySession
 }
 
 // CreateApiKey makes an API key.
+//
+//nolint:revive // named by the protocol
 func (s *Server) CreateApiKey(ctx context.Context, req *ucenterpb.CreateApiKeyRequest) (*ucenterpb.CreateApiKeyResponse, error) {
 	k, plain, err := s.app.CreateAPIKey(ctx, req.GetMemberId(), req.GetLabel(), permissions(req.GetPermissions()), req.GetIpList())
 	if err != nil {
@@ -94,6 +96,8 @@ func (s *Server) CreateApiKey(ctx context.Context, req *ucenterpb.CreateApiKeyRe
 }
 
 // ListApiKeys lists API keys.
+//
+//nolint:revive // named by the protocol
 func (s *Server) ListApiKeys(ctx context.Context, req *ucenterpb.ListApiKeysRequest) (*ucenterpb.ListApiKeysResponse, error) {
 	keys, err := s.app.APIKeys(ctx, req.GetMemberId())
 	if err != nil {
@@ -107,6 +111,8 @@ func (s *Server) ListApiKeys(ctx context.Context, req *ucenterpb.ListApiKeysRequ
 }
 
 // DeleteApiKey deletes an API key.
+//
+//nolint:revive // named by the protocol
 func (s *Server) DeleteApiKey(ctx context.Context, req *ucenterpb.DeleteApiKeyRequest) (*ucenterpb.DeleteApiKeyResponse, error) {
 	if err := s.app.DeleteAPIKey(ctx, req.GetMemberId(), req.GetKey()); err != nil {
 		return nil, err

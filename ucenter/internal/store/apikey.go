@@ -38,7 +38,7 @@ func (r apiKeyRow) key() (app.APIKey, error) {
 	return app.APIKey{
 		Key: r.APIKey, MemberID: r.MemberID, Type: r.KeyType,
 		KeyRequest: member.KeyRequest{
-			Label: r.Label, Permissions: member.Permissions(r.Permissions), IPs: ips, //nolint:gosec // stored from one
+			Label: r.Label, Permissions: member.Permissions(r.Permissions), IPs: ips,
 		},
 		SecretKeyID: r.SecretKeyID, Secret: r.Secret, CreatedMs: r.CreatedMs,
 	}, nil

@@ -150,7 +150,7 @@ func (s *Store) load(ctx context.Context, id int64) (app.Member, string, error) 
 		return app.Member{}, "", err
 	}
 	for _, c := range contacts {
-		switch member.ContactType(c.ContactType) { //nolint:gosec // stored from one
+		switch member.ContactType(c.ContactType) {
 		case member.Email:
 			m.Email = c.Contact
 		case member.Phone:
