@@ -22,9 +22,9 @@ const (
 // uses one of them is refused.
 const (
 	// DevInternalToken is the token between the services.
-	DevInternalToken = "mscoin-development-internal-token" //nolint:gosec // public on purpose
+	DevInternalToken = "mscoin-development-internal-token"
 	// DevAdminToken is the operators' token.
-	DevAdminToken = "mscoin-development-admin-token" //nolint:gosec // public on purpose
+	DevAdminToken = "mscoin-development-admin-token"
 )
 
 // minTokenBytes is the shortest token of a normal installation.

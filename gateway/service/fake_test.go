@@ -136,7 +136,7 @@ type fakeExchange struct {
 	w *world
 }
 
-func (f fakeExchange) ListSymbols(_ context.Context, in *exchangepb.ListSymbolsRequest, _ ...grpc.CallOption) (*exchangepb.ListSymbolsResponse, error) {
+func (f fakeExchange) ListSymbols(_ context.Context, _ *exchangepb.ListSymbolsRequest, _ ...grpc.CallOption) (*exchangepb.ListSymbolsResponse, error) {
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
 	return &exchangepb.ListSymbolsResponse{Symbols: testSymbols()}, f.w.failing["ListSymbols"]
@@ -505,18 +505,18 @@ func (f fakeUcenter) Logout(_ context.Context, in *ucenterpb.LogoutRequest, _ ..
 	return &ucenterpb.LogoutResponse{}, f.w.asked("Logout", in)
 }
 
-func (f fakeUcenter) CreateApiKey(_ context.Context, in *ucenterpb.CreateApiKeyRequest, _ ...grpc.CallOption) (*ucenterpb.CreateApiKeyResponse, error) {
+func (f fakeUcenter) CreateApiKey(_ context.Context, in *ucenterpb.CreateApiKeyRequest, _ ...grpc.CallOption) (*ucenterpb.CreateApiKeyResponse, error) { //nolint:revive // the generated interface's name
 	return &ucenterpb.CreateApiKeyResponse{
 		ApiKey: &ucenterpb.ApiKey{Key: testKey, Label: in.GetLabel(), Permissions: in.GetPermissions(), IpList: in.GetIpList()},
 		Secret: testSecret,
 	}, f.w.asked("CreateApiKey", in)
 }
 
-func (f fakeUcenter) ListApiKeys(_ context.Context, in *ucenterpb.ListApiKeysRequest, _ ...grpc.CallOption) (*ucenterpb.ListApiKeysResponse, error) {
+func (f fakeUcenter) ListApiKeys(_ context.Context, in *ucenterpb.ListApiKeysRequest, _ ...grpc.CallOption) (*ucenterpb.ListApiKeysResponse, error) { //nolint:revive // the generated interface's name
 	return &ucenterpb.ListApiKeysResponse{ApiKeys: []*ucenterpb.ApiKey{{Key: testKey, Label: "bot"}}}, f.w.asked("ListApiKeys", in)
 }
 
-func (f fakeUcenter) DeleteApiKey(_ context.Context, in *ucenterpb.DeleteApiKeyRequest, _ ...grpc.CallOption) (*ucenterpb.DeleteApiKeyResponse, error) {
+func (f fakeUcenter) DeleteApiKey(_ context.Context, in *ucenterpb.DeleteApiKeyRequest, _ ...grpc.CallOption) (*ucenterpb.DeleteApiKeyResponse, error) { //nolint:revive // the generated interface's name
 	return &ucenterpb.DeleteApiKeyResponse{}, f.w.asked("DeleteApiKey", in)
 }
 

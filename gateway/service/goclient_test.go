@@ -159,7 +159,8 @@ func runGateway(t *testing.T, w *world) *Service {
 		case <-time.After(10 * time.Second):
 			t.Error("it does not stop")
 		}
-		if _, err := http.Get("http://" + s.Addr() + "/healthz"); err == nil {
+		if response, err := http.Get("http://" + s.Addr() + "/healthz"); err == nil {
+			_ = response.Body.Close()
 			t.Error("it still answers")
 		}
 	})

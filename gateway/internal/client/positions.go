@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"time"
@@ -85,7 +86,7 @@ func (p *Positions) After(ctx context.Context, member int64) []Position {
 		ctx, cancel := context.WithTimeout(ctx, p.timeout)
 		defer cancel()
 		noted, err := p.rdb.ZRangeWithScores(ctx, positionKey(member), 0, -1).Result()
-		if err != nil && ctx.Err() != context.Canceled { //nolint:errorlint // Err returns it bare
+		if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 			p.pause("recall", err)
 		}
 		for _, z := range noted {

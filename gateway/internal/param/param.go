@@ -29,15 +29,15 @@ const (
 )
 
 var (
-	// ErrTooLarge: the query or the body is longer than MaxBytes.
+	// ErrTooLarge means that the query or the body is longer than MaxBytes.
 	ErrTooLarge = errors.New("request is larger than 64 KB")
-	// ErrTooMany: more than MaxPairs parameters.
+	// ErrTooMany means more than MaxPairs parameters.
 	ErrTooMany = errors.New("too many parameters")
-	// ErrDuplicate: a parameter stands twice in the query or twice in the body.
+	// ErrDuplicate means that a parameter stands twice in the query or twice in the body.
 	ErrDuplicate = errors.New("duplicate parameter")
-	// ErrEncoding: a percent sign that encodes nothing.
+	// ErrEncoding means a percent sign that encodes nothing.
 	ErrEncoding = errors.New("bad percent-encoding")
-	// ErrBody: the body could not be read whole.
+	// ErrBody means that the body could not be read whole.
 	ErrBody = errors.New("body could not be read")
 )
 

@@ -22,7 +22,7 @@ import (
 )
 
 // TokenHeader carries the operators' token.
-const TokenHeader = "X-Admin-Token" //nolint:gosec // a header's name
+const TokenHeader = "X-Admin-Token"
 
 const maxID = 1<<53 - 1
 
@@ -103,7 +103,7 @@ func (a *API) listCoins(ctx context.Context, _ *envelope.Fields) (any, error) {
 
 func (a *API) createCoin(ctx context.Context, f *envelope.Fields) (any, error) {
 	request := &walletpb.Coin{
-		Name: f.Mandatory("name", 10), FullName: f.Text("fullName", 64), Scale: int32(f.Int("scale", 8, 0, 8)), //nolint:gosec // 0 to 8
+		Name: f.Mandatory("name", 10), FullName: f.Text("fullName", 64), Scale: int32(f.Int("scale", 8, 0, 8)),
 	}
 	if err := f.Err(); err != nil {
 		return nil, err
@@ -189,7 +189,7 @@ func (a *API) createSymbol(ctx context.Context, f *envelope.Fields) (any, error)
 	return SymbolOf(resp.GetSymbol()), nil
 }
 
-//nolint:gosec // Int bounds every number
+// symbolFrom reads the rules of a symbol; Int bounds every number.
 func symbolFrom(f *envelope.Fields) *exchangepb.Symbol {
 	const mostPpm, mostBand = 999_999, 1_000_000_000
 	s := &exchangepb.Symbol{

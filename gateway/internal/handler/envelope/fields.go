@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -38,9 +39,7 @@ func decode(raw param.Raw) (*Fields, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, text := range values.All() {
-		f.texts[name] = text
-	}
+	maps.Insert(f.texts, values.All())
 	if isJSON && strings.TrimSpace(raw.Body) != "" {
 		return f, f.decodeJSON(raw.Body)
 	}

@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"slices"
 
 	"github.com/shopspring/decimal"
 
@@ -166,7 +167,7 @@ func (a *API) latestTrades(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := int32(c.Int("size", 20, 1, 1000)) //nolint:gosec // at most 1000
+	size := int32(c.Int("size", 20, 1, 1000))
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
@@ -176,8 +177,7 @@ func (a *API) latestTrades(ctx context.Context, c *call) (any, error) {
 	}
 	trades := resp.GetTrades()
 	answer := make([]latestTrade, 0, len(trades))
-	for i := len(trades) - 1; i >= 0; i-- {
-		t := trades[i]
+	for _, t := range slices.Backward(trades) {
 		answer = append(answer, latestTrade{
 			t.GetTradeId(), symbol.GetName(), param.Fixed8(t.GetPrice()), param.Fixed8(t.GetQuantity()),
 			param.Fixed8(t.GetTurnover()), directionName(t.GetTakerSide()), t.GetTimeMs(),

@@ -106,9 +106,7 @@ func (a *API) addOrder(ctx context.Context, c *call) (any, error) {
 	}
 	resp, err := a.backends.Exchange.PlaceOrder(ctx, &exchangepb.PlaceOrderRequest{Order: request})
 	if err != nil {
-		switch errs.KindOf(err) {
-		case errs.KindUnknownOutcome, errs.KindInternal:
-		default:
+		if kind := errs.KindOf(err); kind != errs.KindUnknownOutcome && kind != errs.KindInternal {
 			a.limits.Orders10s.Return(key, 1)
 			a.limits.OrdersDay.Return(key, 1)
 		}
@@ -206,7 +204,7 @@ func (a *API) orderHistory(ctx context.Context, c *call) (any, error) {
 	request := &exchangepb.ListOrdersRequest{
 		MemberId: c.member, Symbol: symbol, FinalOnly: true, FromOrderId: c.Int("fromOrderId", 0, 0, maxID),
 		StartTimeMs: c.Int("startTime", 0, 0, maxID), EndTimeMs: c.Int("endTime", 0, 0, maxID),
-		PageSize: int32(c.Int("pageSize", 100, 1, 1000)), //nolint:gosec // at most 1000
+		PageSize: int32(c.Int("pageSize", 100, 1, 1000)),
 	}
 	if err := c.Err(); err != nil {
 		return nil, err

@@ -165,10 +165,8 @@ func (a *API) verify(ctx context.Context, token string) (int64, error) {
 // nothingDone turns a missing answer into a refusal, for questions that come before
 // anything is done.
 func nothingDone(err error) error {
-	switch errs.KindOf(err) {
-	case errs.KindUnknownOutcome, errs.KindInternal:
+	if kind := errs.KindOf(err); kind == errs.KindUnknownOutcome || kind == errs.KindInternal {
 		return errs.New(errs.KindUnavailable, errs.CodeUnavailable, "not available; try again").Wrap(err)
-	default:
-		return err
 	}
+	return err
 }

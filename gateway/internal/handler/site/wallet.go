@@ -79,7 +79,7 @@ type transaction struct {
 func (a *API) listTransactions(ctx context.Context, c *call) (any, error) {
 	request := &walletpb.ListTransactionsRequest{
 		MemberId: c.member, Coin: c.Text("coinName", 10), Kind: c.Text("type", 32), PageToken: c.Text("pageToken", 256),
-		PageSize:    int32(c.Int("pageSize", 100, 1, 500)), //nolint:gosec // at most 500
+		PageSize:    int32(c.Int("pageSize", 100, 1, 500)),
 		StartTimeMs: c.Int("startTime", 0, 0, maxID), EndTimeMs: c.Int("endTime", 0, 0, maxID),
 	}
 	if err := c.Err(); err != nil {

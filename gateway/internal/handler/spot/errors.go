@@ -173,31 +173,32 @@ func failureOf(err error, effect effect) *Failure {
 		return failure
 	}
 	fault := errs.From(err)
-	switch fault.Kind {
-	case errs.KindUnavailable:
+	refusal, refused := byKind[fault.Kind]
+	switch {
+	case fault.Kind == errs.KindUnavailable:
 		return errDisconnected
-	case errs.KindUnknownOutcome:
+	case fault.Kind == errs.KindUnknownOutcome:
 		return errTimeout
-	case errs.KindInternal:
-		if effect == writes {
-			return errUnexpected
-		}
+	case !refused && effect == writes:
+		return errUnexpected
+	case !refused:
 		return errUnknown
-	default:
 	}
-	if failure, ok := byCode[fault.Code]; ok {
-		return failure
+	if known, ok := byCode[fault.Code]; ok {
+		return known
 	}
-	switch fault.Kind {
-	case errs.KindInvalidArgument:
-		return errData
-	case errs.KindUnauthenticated, errs.KindPermissionDenied:
-		return errKeyRejected
-	case errs.KindTooManyRequests:
-		return errTooManyQueued
-	default:
-		return errRejectedByAPI
-	}
+	return refusal
+}
+
+// byKind is what refusals are called whose code is new to byCode.
+var byKind = map[errs.Kind]*Failure{
+	errs.KindInvalidArgument:    errData,
+	errs.KindFailedPrecondition: errRejectedByAPI,
+	errs.KindNotFound:           errRejectedByAPI,
+	errs.KindAlreadyExists:      errRejectedByAPI,
+	errs.KindUnauthenticated:    errKeyRejected,
+	errs.KindPermissionDenied:   errKeyRejected,
+	errs.KindTooManyRequests:    errTooManyQueued,
 }
 
 // failureOfCancel is failureOf for cancels, where an order that is not there is

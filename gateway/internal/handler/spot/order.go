@@ -40,9 +40,9 @@ func (a *API) placeOrder(ctx context.Context, c *call) (any, error) {
 		return ackOf(resp.GetOrder()), nil
 	case responseResult:
 		return resultOf(resp.GetOrder()), nil
-	default:
-		return fullOf(resp.GetOrder(), resp.GetFills()), nil
+	case responseFull:
 	}
+	return fullOf(resp.GetOrder(), resp.GetFills()), nil
 }
 
 // testOrder is POST /api/v3/order/test: every check, and no order.

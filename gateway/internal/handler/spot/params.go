@@ -107,7 +107,7 @@ func (d *decoder) limit(usual, most int64) int32 {
 	case n == 0:
 		d.fail(errInvalid("limit"))
 	}
-	return int32(min(n, most)) //nolint:gosec // most is at most 5000
+	return int32(min(n, most))
 }
 
 // timeMs returns a time in ms (sent as ms or µs), 0 if it was not sent.

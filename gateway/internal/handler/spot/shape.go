@@ -216,13 +216,12 @@ func priceOf(o *exchangepb.Order) string {
 
 // workingTimeOf is when the order appeared in the book.
 func workingTimeOf(o *exchangepb.Order) int64 {
-	switch o.GetState() {
-	case eventpb.OrderState_ORDER_STATE_UNSPECIFIED, eventpb.OrderState_ORDER_STATE_PENDING_TRIGGER,
-		eventpb.OrderState_ORDER_STATE_REJECTED:
+	state := o.GetState()
+	if state == eventpb.OrderState_ORDER_STATE_UNSPECIFIED || state == eventpb.OrderState_ORDER_STATE_PENDING_TRIGGER ||
+		state == eventpb.OrderState_ORDER_STATE_REJECTED {
 		return neverWorking
-	default:
-		return o.GetCreateTimeMs()
 	}
+	return o.GetCreateTimeMs()
 }
 
 func statusOf(state eventpb.OrderState) string {
