@@ -72,7 +72,11 @@ func (s *Stack) admit(settings layout.Settings) (server.Site, error) {
 			return server.Site{}, err
 		}
 	}
-	return s.site(settings)
+	site, err := s.site(settings)
+	if err != nil {
+		return server.Site{}, err
+	}
+	return site, site.EnsureCluster()
 }
 
 func (s *Stack) refuseRunning(last layout.Settings) error {
@@ -158,7 +162,7 @@ func (u *upper) start(ctx context.Context, c server.Component) error {
 		u.say("%-10s had crashed (process %d): starting it again", c.Name, rec.PID)
 	case process.Stopped:
 	}
-	if err := portsFree(ctx, c.Ports); err != nil {
+	if err := u.waitPorts(ctx, c.Ports); err != nil {
 		return err
 	}
 	if err := c.Prepare(ctx); err != nil {
@@ -176,6 +180,22 @@ func (u *upper) start(ctx context.Context, c server.Component) error {
 	}
 	_, err = process.Start(spec, u.Clock)
 	return err
+}
+
+// portsWithin bounds the wait for ports that a process which has just died may still hold.
+const portsWithin = 3 * time.Second
+
+func (u *upper) waitPorts(ctx context.Context, ports []int) error {
+	deadline := u.Clock.Now().Add(portsWithin)
+	for {
+		err := portsFree(ctx, ports)
+		if err == nil || u.Clock.Now().After(deadline) {
+			return err
+		}
+		if err := clock.Sleep(ctx, u.Clock, pollEvery); err != nil {
+			return err
+		}
+	}
 }
 
 // portsFree says early and clearly what a server would say late in its log.

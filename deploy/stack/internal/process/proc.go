@@ -13,12 +13,14 @@ import (
 // proc is what /proc says about a process.
 type proc struct {
 	state      byte
+	threads    int
 	startTicks uint64
 	cmdline    []string
 }
 
-// gone reports whether only the entry in its parent's table is left.
-func (p proc) gone() bool { return p.state == 'Z' || p.state == 'X' }
+// gone reports whether only the entry in its parent's table is left. A killed process
+// shows as a zombie while its other threads still hold its files and ports.
+func (p proc) gone() bool { return p.state == 'X' || p.state == 'Z' && p.threads <= 1 }
 
 func procPath(pid int, file string) string {
 	return filepath.Join("/proc", strconv.Itoa(pid), file)
@@ -41,9 +43,12 @@ func readProc(pid int) (proc, error) {
 	return p, nil
 }
 
-// startField is the place of the start time among the fields after the program's name,
-// which is in parentheses and may itself hold parentheses and blanks.
-const startField = 19
+// Places among the fields after the program's name, which is in parentheses and may
+// itself hold parentheses and blanks.
+const (
+	threadsField = 17
+	startField   = 19
+)
 
 func parseStat(stat []byte) (proc, error) {
 	end := bytes.LastIndexByte(stat, ')')
@@ -58,7 +63,11 @@ func parseStat(stat []byte) (proc, error) {
 	if err != nil {
 		return proc{}, fmt.Errorf("process start time: %w", err)
 	}
-	return proc{state: fields[0][0], startTicks: ticks}, nil
+	threads, err := strconv.Atoi(fields[threadsField])
+	if err != nil {
+		return proc{}, fmt.Errorf("process threads: %w", err)
+	}
+	return proc{state: fields[0][0], threads: threads, startTicks: ticks}, nil
 }
 
 func bootID() (string, error) {

@@ -252,14 +252,14 @@ func StopRecord(ctx context.Context, rec Record, grace time.Duration, clk clock.
 	if ok, err := rec.alive(); err != nil || !ok {
 		return WasNotRunning, err
 	}
-	if err := signal(handle, syscall.SIGTERM); err != nil {
+	if err := send(handle, syscall.SIGTERM); err != nil {
 		return WasNotRunning, fmt.Errorf("end process %d: %w", rec.PID, err)
 	}
 	gone, err := rec.waitGone(ctx, grace, clk)
 	if err != nil || gone {
 		return Ended, err
 	}
-	if err := signal(handle, syscall.SIGKILL); err != nil {
+	if err := send(handle, syscall.SIGKILL); err != nil {
 		return Killed, fmt.Errorf("kill process %d: %w", rec.PID, err)
 	}
 	gone, err = rec.waitGone(context.WithoutCancel(ctx), killLimit, clk)
@@ -269,7 +269,7 @@ func StopRecord(ctx context.Context, rec Record, grace time.Duration, clk clock.
 	return Killed, err
 }
 
-func signal(p *os.Process, s os.Signal) error {
+func send(p *os.Process, s os.Signal) error {
 	if err := p.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 
 // Limits of a broker. After a kill it waits for its old session to end.
 const (
-	brokerReady = 90 * time.Second
+	brokerReady = 150 * time.Second
 	brokerStop  = 20 * time.Second
 )
 
@@ -54,20 +54,15 @@ func broker(s Site, n int) Component {
 	}
 }
 
-// heapMB is the heap of one broker: 435 MB resident with one, less with three.
-func (s Site) heapMB() int {
-	if s.Settings.Brokers > 1 {
-		return 384
-	}
-	return 512
-}
-
+// javaArgs are the virtual machine's arguments. One broker is tuned for its speed; three
+// share a machine, and each is tuned for little work and memory.
 func (s Site) javaArgs(logConf string) []string {
-	return []string{
-		"-Xms128m", fmt.Sprintf("-Xmx%dm", s.heapMB()), "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
-		"-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true",
-		"-Dlog4j2.configurationFile=" + logConf, "-cp", filepath.Join(s.Programs.KafkaJars, "*"),
+	tuning := []string{"-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"}
+	if s.Settings.Brokers > 1 {
+		tuning = []string{"-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
 	}
+	return append(tuning, "-Xms128m", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true",
+		"-Dlog4j2.configurationFile="+logConf, "-cp", filepath.Join(s.Programs.KafkaJars, "*"))
 }
 
 // cluster is the identity of a Kafka cluster, made once for its data.
@@ -76,37 +71,49 @@ type cluster struct {
 	Directories []string `json:"directories"`
 }
 
-// ensureCluster returns the identity, made at the first call.
-func (s Site) ensureCluster() (cluster, error) {
-	path := s.Folder.Data(s.Settings, "kafka.json")
-	var c cluster
-	content, err := os.ReadFile(path)
-	if err == nil {
-		if err := json.Unmarshal(content, &c); err != nil || len(c.Directories) != s.Settings.Brokers {
-			return c, fmt.Errorf("%s is damaged: %w", path, errors.Join(err, errors.New("wrong number of brokers")))
-		}
-		return c, nil
-	}
+func (s Site) clusterFile() string { return s.Folder.Data(s.Settings, "kafka.json") }
+
+// EnsureCluster makes the cluster's identity when there is none. It comes before the
+// brokers, which are set up at the same time and must share it.
+func (s Site) EnsureCluster() error {
+	_, err := s.cluster()
 	if !errors.Is(err, fs.ErrNotExist) {
-		return c, err
+		return err
 	}
+	var c cluster
 	if c.ID, err = kafkaUUID(); err != nil {
-		return c, err
+		return err
 	}
 	for range s.Settings.Brokers {
 		id, err := kafkaUUID()
 		if err != nil {
-			return c, err
+			return err
 		}
 		c.Directories = append(c.Directories, id)
 	}
-	if content, err = json.MarshalIndent(c, "", "  "); err != nil {
-		return c, err
+	content, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("identity of the Kafka cluster: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return c, err
+	if err := os.MkdirAll(filepath.Dir(s.clusterFile()), 0o700); err != nil {
+		return fmt.Errorf("identity of the Kafka cluster: %w", err)
 	}
-	return c, layout.WriteFile(path, append(content, '\n'))
+	if err := layout.WriteFile(s.clusterFile(), append(content, '\n')); err != nil {
+		return fmt.Errorf("identity of the Kafka cluster: %w", err)
+	}
+	return nil
+}
+
+// cluster reads the identity.
+func (s Site) cluster() (c cluster, err error) {
+	content, err := os.ReadFile(s.clusterFile())
+	if err != nil {
+		return c, fmt.Errorf("identity of the Kafka cluster: %w", err)
+	}
+	if err := json.Unmarshal(content, &c); err != nil || c.ID == "" || len(c.Directories) != s.Settings.Brokers {
+		return c, fmt.Errorf("%s is damaged: %w", s.clusterFile(), errors.Join(err, errors.New("it names no cluster of this size")))
+	}
+	return c, nil
 }
 
 // kafkaUUID makes a random id in Kafka's notation, which must not start with a dash.
@@ -122,7 +129,7 @@ func kafkaUUID() (string, error) {
 // formatBroker writes the cluster's identity into an empty log folder. Every broker is
 // also a controller; with three the first quorum is named, since none of them exists yet.
 func (s Site) formatBroker(ctx context.Context, conf string, n int) error {
-	c, err := s.ensureCluster()
+	c, err := s.cluster()
 	if err != nil {
 		return err
 	}
@@ -190,6 +197,9 @@ func (s Site) kafkaConf(n int, logDir string) string {
 		"# A stack on one machine.",
 		"broker.session.timeout.ms=3000",
 		"broker.heartbeat.interval.ms=500",
+		"initial.broker.registration.timeout.ms=150000",
+		"controller.quorum.election.timeout.ms=2000",
+		"controller.quorum.fetch.timeout.ms=4000",
 		"group.initial.rebalance.delay.ms=0",
 		"offsets.topic.num.partitions=1",
 		"transaction.state.log.num.partitions=1",
