@@ -18,11 +18,21 @@ import (
 	"mscoin/mscoin-common/bus"
 )
 
-// Limits of a broker. After a kill it waits for its old session to end.
+// Limits of a broker. After a kill it waits for its old session to end. The last of three
+// to stop waits for a quorum that is gone, until it is killed; what it has acknowledged,
+// another has too.
 const (
-	brokerReady = 150 * time.Second
-	brokerStop  = 20 * time.Second
+	brokerReady     = 150 * time.Second
+	brokerStop      = 20 * time.Second
+	brokerStopOfSet = 8 * time.Second
 )
+
+func (s Site) brokerStop() time.Duration {
+	if s.Settings.Brokers > 1 {
+		return brokerStopOfSet
+	}
+	return brokerStop
+}
 
 func brokerName(n int) string { return "kafka-" + strconv.Itoa(n) }
 
@@ -50,7 +60,7 @@ func broker(s Site, n int) Component {
 		Spec:        s.spec(name, s.Programs.Java, args...),
 		Ready:       func(ctx context.Context) error { return s.brokerReady(ctx, addr) },
 		ReadyWithin: brokerReady,
-		StopWithin:  brokerStop,
+		StopWithin:  s.brokerStop(),
 	}
 }
 
