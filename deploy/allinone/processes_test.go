@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mscoin/deploy/demo/story"
+	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/embedded"
+)
+
+// installation is every service as a process of its own, started from the
+// configuration files of the repository with nothing changed but addresses and the database.
+type installation struct {
+	t       *testing.T
+	dir     string
+	env     []string
+	replace *strings.Replacer
+	base    string
+	admin   string
+}
+
+func secret() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b)
+	return base64.StdEncoding.EncodeToString(b)
+}
+
+func newInstallation(t *testing.T) *installation {
+	t.Helper()
+	in := &installation{t: t, dir: t.TempDir(), admin: secret()}
+	broker, err := embedded.StartBroker(embedded.Config{Dir: filepath.Join(in.dir, "broker")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = broker.Close() })
+	redis, err := embedded.StartRedis("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = redis.Close() })
+	client, err := bus.Connect(bus.Config{Brokers: []string{broker.Addr()}}, clock.Real())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.EnsureTopics(t.Context(), bus.MoneyTopics(3)); err != nil {
+		t.Fatal(err)
+	}
+	gateway := freeAddr(t)
+	in.base = "http://" + gateway
+	pairs := []string{
+		"127.0.0.1:9092", broker.Addr(), "127.0.0.1:6379", redis.Addr(), "0.0.0.0:8080", gateway,
+		"Dialect: mysql", "Dialect: sqlite", "Partitions: 1", "Partitions: 3", "OrdersPer10s: 100", "OrdersPer10s: 100000",
+	}
+	for port := 8101; port <= 8104; port++ {
+		pairs = append(pairs, fmt.Sprintf("127.0.0.1:%d", port), freeAddr(t))
+	}
+	in.replace = strings.NewReplacer(pairs...)
+	in.env = []string{
+		"MSCOIN_INTERNAL_TOKEN=" + secret(), "MSCOIN_ADMIN_TOKEN=" + in.admin, "MSCOIN_REDIS_PASSWORD=",
+		"MSCOIN_UCENTER_ACCESS_SECRET=" + secret(), "MSCOIN_UCENTER_MASTER_KEY=" + secret(), "MSCOIN_UCENTER_HASH_KEY=" + secret(),
+	}
+	for _, svc := range []string{"ucenter", "wallet", "exchange", "market"} {
+		in.env = append(in.env, fmt.Sprintf("MSCOIN_%s_DSN=%s", strings.ToUpper(svc), filepath.Join(in.dir, svc+".db")))
+	}
+	return in
+}
+
+func (in *installation) start(svc string) *process {
+	in.t.Helper()
+	file := filepath.Join("..", "..", svc, "etc", svc+".yaml")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	changed := filepath.Join(in.dir, svc+".yaml")
+	if err := os.WriteFile(changed, []byte(in.replace.Replace(string(content))), 0o600); err != nil {
+		in.t.Fatal(err)
+	}
+	return start(in.t, program(in.t, "mscoin/"+svc), in.env, "-f", changed)
+}
+
+// post sends JSON and returns the data of the envelope.
+func (in *installation) post(path, header, token string, body any) (map[string]any, error) {
+	content, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(in.t.Context(), http.MethodPost, in.base+path, bytes.NewReader(content))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(header, token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Code    int
+		Message string
+		Data    map[string]any
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return nil, fmt.Errorf("%s answers %s: %.300s", path, resp.Status, text)
+	}
+	if answer.Code != 0 {
+		return nil, fmt.Errorf("%s answers %d %s", path, answer.Code, answer.Message)
+	}
+	return answer.Data, nil
+}
+
+func (in *installation) must(path, header, token string, body any) map[string]any {
+	in.t.Helper()
+	data, err := in.post(path, header, token, body)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	return data
+}
+
+// member creates and funds a member over the operator's API, and makes its key over the site's.
+func (in *installation) member(name string) story.Account {
+	in.t.Helper()
+	type m = map[string]any
+	a := story.Account{Email: name + "@mscoin.example", Password: "correct horse " + name}
+	id := in.must("/admin/member", "X-Admin-Token", in.admin, m{"email": a.Email, "password": a.Password, "username": name})["memberId"]
+	for coin, amount := range map[string]string{"BTC": "10", "USDT": "1000000"} {
+		in.must("/admin/deposit", "X-Admin-Token", in.admin, m{"reference": name + coin, "memberId": id, "coin": coin, "amount": amount})
+	}
+	login := in.must("/uc/login", "x-auth-token", "", m{"username": a.Email, "password": a.Password})
+	key := in.must("/uc/api-key", "x-auth-token", login["token"].(string), m{"label": "bot"})
+	a.APIKey, a.APISecret = key["apiKey"].(string), key["secret"].(string)
+	return a
+}
+
+func TestServices_SeparateProcesses(t *testing.T) {
+	type m = map[string]any
+	in := newInstallation(t)
+	var running []*process
+	for _, svc := range []string{"ucenter", "wallet", "exchange", "market", "gateway"} {
+		running = append(running, in.start(svc))
+	}
+	poll(t, 60*time.Second, "the services to answer", func() error {
+		_, err := in.post("/admin/coin", "X-Admin-Token", in.admin, m{"name": "BTC", "fullName": "Bitcoin", "scale": 8})
+		return err
+	})
+	in.must("/admin/coin", "X-Admin-Token", in.admin, m{"name": "USDT", "fullName": "Tether USD", "scale": 8})
+	symbol := m{
+		"symbol": "BTC/USDT", "coinSymbol": "BTC", "baseSymbol": "USDT", "coinScale": 8, "baseCoinScale": 8, "tickSize": "0.01", "lotSize": "0.00001",
+		"minPrice": "0.01", "maxPrice": "1000000", "minVolume": "0.00001", "maxVolume": "9000", "minTurnover": "5",
+		"makerFeePpm": 1000, "takerFeePpm": 1000, "enableMarketBuy": true, "enableMarketSell": true,
+	}
+	poll(t, 30*time.Second, "the symbol to be listed", func() error {
+		_, err := in.post("/admin/symbol", "X-Admin-Token", in.admin, symbol)
+		return err
+	})
+	t.Run("the operator's API needs its token", func(t *testing.T) {
+		if _, err := in.post("/admin/coin", "X-Admin-Token", "wrong", m{"name": "DOGE", "scale": 8}); err == nil {
+			t.Fatal("a wrong token listed a coin")
+		}
+	})
+	access := story.Access{BaseURL: in.base, Accounts: []story.Account{in.member("alice"), in.member("bob")}}
+	t.Run("the same story comes out as in one process", func(t *testing.T) {
+		var out strings.Builder
+		if err := story.Tell(t.Context(), access, &out); err != nil {
+			t.Fatalf("%v\n%s", err, out.String())
+		}
+		mustReconcile(t, in.dir)
+	})
+	t.Run("each process stops cleanly on SIGTERM", func(t *testing.T) {
+		for i := len(running) - 1; i >= 0; i-- {
+			running[i].terminate(10 * time.Second)
+		}
+	})
+}
