@@ -171,11 +171,15 @@ func TestHoldFor(t *testing.T) {
 			order.Order{Side: order.Buy, Type: order.Market, QuoteAmount: 777}, order.Quotes{}, "USDT", 777, 777,
 		},
 		"a market buy by quantity holds the book's price and 5 %, at least one lot": {
-			order.Order{Side: order.Buy, Type: order.Market, Quantity: coin}, order.Quotes{Levels: asks}, "USDT",
+			order.Order{Side: order.Buy, Type: order.Market, Quantity: coin},
+			order.Quotes{Levels: asks},
+			"USDT",
 			(30000*coin + 30000*coin + coin/2) / 100 * 105, 60000 * 1000,
 		},
 		"what the book does not offer is taken at the last level": {
-			order.Order{Side: order.Buy, Type: order.Market, Quantity: 2 * coin}, order.Quotes{Levels: asks}, "USDT",
+			order.Order{Side: order.Buy, Type: order.Market, Quantity: 2 * coin},
+			order.Quotes{Levels: asks},
+			"USDT",
 			(30000*coin + 60001*coin + 30000*coin + coin/2) / 100 * 105, 60000 * 1000,
 		},
 		"without asks the last trade's price counts": {

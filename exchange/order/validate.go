@@ -75,12 +75,11 @@ func checkKind(o *Order) error {
 	if o.Side != Buy && o.Side != Sell {
 		return errs.New(errs.KindInvalidArgument, errs.CodeBadSide, "side is neither buy nor sell")
 	}
-	switch o.Type {
-	case Limit, Market:
-	case StopLoss, StopLossLimit, TakeProfit, TakeProfitLimit:
-		return errs.New(errs.KindInvalidArgument, errs.CodeUnsupportedOrderType, "this order type is not supported")
-	default:
+	if o.Type == TypeNone || o.Type > TakeProfitLimit {
 		return errs.New(errs.KindInvalidArgument, errs.CodeBadOrderType, "no such order type")
+	}
+	if o.Type != Limit && o.Type != Market {
+		return errs.New(errs.KindInvalidArgument, errs.CodeUnsupportedOrderType, "this order type is not supported")
 	}
 	if o.TIF == TIFNone {
 		o.TIF = GTC

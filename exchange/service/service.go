@@ -275,7 +275,7 @@ func (b books) Ready(r symbol.Rules) bool {
 // Phase implements app.Book.
 func (b books) Phase(r symbol.Rules) (order.Phase, bool) {
 	phase, ok := b.of(r).Listed(r.Name)
-	return order.Phase(phase), ok //nolint:gosec // one of the phases
+	return order.Phase(phase), ok
 }
 
 // OpenOrders implements app.Book.

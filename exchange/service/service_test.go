@@ -3,10 +3,13 @@ package service
 import (
 	"errors"
 	"testing"
+	"time"
 
 	eventpb "mscoin/grpc-common/gen/event/v1"
 	exchangepb "mscoin/grpc-common/gen/exchange/v1"
+	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/errs"
+	"mscoin/mscoin-common/testkit"
 )
 
 var errInjected = errors.New("injected fault")
@@ -204,9 +207,12 @@ func TestService_Refusals(t *testing.T) {
 		})
 		t.Run("another member's order is unknown", func(t *testing.T) {
 			for _, req := range []*exchangepb.CancelOrderRequest{
-				{MemberId: 2, OrderId: res.Order.OrderId}, {MemberId: 2, OrderId: res.Order.OrderId, ClientOrderId: "mine"},
-				{MemberId: 1, OrderId: res.Order.OrderId, ClientOrderId: "other"}, {MemberId: 1, OrderId: res.Order.OrderId, Symbol: "ETH/BTC"},
-				{MemberId: 1, OrderId: 1 << 40}, {MemberId: 1, ClientOrderId: "nothing"},
+				{MemberId: 2, OrderId: res.Order.OrderId},
+				{MemberId: 2, OrderId: res.Order.OrderId, ClientOrderId: "mine"},
+				{MemberId: 1, OrderId: res.Order.OrderId, ClientOrderId: "other"},
+				{MemberId: 1, OrderId: res.Order.OrderId, Symbol: "ETH/BTC"},
+				{MemberId: 1, OrderId: 1 << 40},
+				{MemberId: 1, ClientOrderId: "nothing"},
 			} {
 				if _, err := r.rpc.CancelOrder(t.Context(), req); errs.CodeOf(err) != errs.CodeUnknownOrder {
 					t.Errorf("%v: %v", req, err)
@@ -229,7 +235,6 @@ func TestService_Refusals(t *testing.T) {
 }
 
 func TestService_NoLiquidity(t *testing.T) {
-	// REFERENCE-NAMES fault 8: a market order that finds no counterparty waits for ever.
 	r := newRig(t, 1)
 	for name, o := range map[string]*request{
 		"a market buy by quote amount":  market(1, buy, "", "1000"),
@@ -237,7 +242,7 @@ func TestService_NoLiquidity(t *testing.T) {
 		"a market sell by quantity":     market(2, sell, "1", ""),
 		"a market sell by quote amount": market(2, sell, "", "1000"),
 	} {
-		t.Run(name+" without a counterparty expires and gets everything back", func(t *testing.T) {
+		t.Run("fault 8: "+name+" without a counterparty expires and gets everything back", func(t *testing.T) {
 			res := r.must(o)
 			if res.Order.State != eventpb.OrderState_ORDER_STATE_EXPIRED || len(res.Fills) != 0 {
 				t.Errorf("got %v", res.Order)
@@ -386,6 +391,69 @@ func TestService_Queries(t *testing.T) {
 		})
 		if errs.KindOf(err) != errs.KindUnavailable {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestService_ClientOrderID(t *testing.T) {
+	r := newRig(t, 1)
+	r.cfg.Order.ClientOrderIDReuseMs = 1
+	r.restart()
+	o := limit(1, buy, "100.00", "1")
+	o.ClientOrderId = "mine"
+	first := r.must(o)
+	t.Run("an open order keeps its client order id", func(t *testing.T) {
+		if _, err := r.place(o); errs.CodeOf(err) != errs.CodeDuplicateClientOrderID {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("an order that ended long enough ago gives it free, and both are found", func(t *testing.T) {
+		c, err := r.rpc.CancelOrder(t.Context(), &exchangepb.CancelOrderRequest{MemberId: 1, ClientOrderId: "mine"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.get(1, first.Order.OrderId, c.Position)
+		var second *exchangepb.PlaceOrderResponse
+		testkit.Eventually(t, waitLimit, func() bool {
+			second, err = r.place(o)
+			return err == nil
+		}, "the id is free")
+		got, err := r.rpc.GetOrder(t.Context(), &exchangepb.GetOrderRequest{MemberId: 1, ClientOrderId: "mine"})
+		if err != nil || got.Order.OrderId != second.Order.OrderId {
+			t.Errorf("got %v %v", got, err)
+		}
+		if old := r.get(1, first.Order.OrderId); old.ClientOrderId != "mine" {
+			t.Errorf("got %v", old)
+		}
+	})
+	t.Run("an order without one gets one", func(t *testing.T) {
+		if res := r.must(limit(1, buy, "100.00", "1")); res.Order.ClientOrderId == "" || len(res.Order.ClientOrderId) > 36 {
+			t.Errorf("got %v", res.Order)
+		}
+	})
+}
+
+func TestService_Faults(t *testing.T) {
+	t.Run("fault 2: what the matcher writes is what the order store and the wallet read", func(t *testing.T) {
+		r := newRig(t, 1)
+		r.must(limit(2, sell, "100.00", "1"))
+		res := r.must(limit(1, buy, "100.00", "1"))
+		r.settled(res.Position) // the wallet has read the record
+		stored := r.get(1, res.Order.OrderId, res.Position)
+		if stored.Turnover != "100.00000000" || stored.State != res.Order.State {
+			t.Errorf("stored %v, answered %v", stored, res.Order)
+		}
+	})
+	t.Run("fault 12: orders do not wait for a batch to fill", func(t *testing.T) {
+		r := newRig(t, 1)
+		start := clock.Real().Now()
+		const orders = 20
+		for range orders {
+			r.must(limit(2, sell, "100.00", "1"))
+		}
+		// The reference needs a second for each; a busy machine may need a tenth.
+		if took := clock.Real().Now().Sub(start); took > orders*250*time.Millisecond {
+			t.Errorf("%d orders took %v", orders, took)
 		}
 	})
 }

@@ -37,7 +37,7 @@ func Apply(_ context.Context, tx *database.Tx, fresh []stream.Entry) error {
 		b.Updates = append(b.Updates, r.Updates...)
 		b.Trades = append(b.Trades, r.Trades...)
 		if body.GetPhase() != 0 {
-			b.Phases[body.GetSymbol()] = order.Phase(body.GetPhase()) //nolint:gosec // written by the sequencer
+			b.Phases[body.GetSymbol()] = order.Phase(body.GetPhase())
 		}
 	}
 	return store.Apply(tx, &b)

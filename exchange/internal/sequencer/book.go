@@ -136,15 +136,15 @@ func (s *step) book() (goOn bool, refused matching.Reason) {
 
 func (s *step) trade(e *matching.Event) {
 	s.body.Trades = append(s.body.Trades, &eventpb.Trade{
-		TradeId:       int64(e.TradeID), //nolint:gosec // counts from 1
+		TradeId:       int64(e.TradeID),
 		Price:         e.Price * s.b.rules.TickUnits,
 		Quantity:      e.Qty * s.b.rules.LotUnits,
 		Turnover:      e.Quote,
 		TakerSide:     sideOf(e.Side.Opposite()),
-		MakerOrderId:  int64(e.OrderID),       //nolint:gosec // checked < 2^53 at Place
-		TakerOrderId:  int64(e.TakerID),       //nolint:gosec // checked < 2^53 at Place
-		MakerMemberId: int64(e.MemberID),      //nolint:gosec // checked < 2^53 at Place
-		TakerMemberId: int64(e.TakerMemberID), //nolint:gosec // checked < 2^53 at Place
+		MakerOrderId:  int64(e.OrderID),
+		TakerOrderId:  int64(e.TakerID),
+		MakerMemberId: int64(e.MemberID),
+		TakerMemberId: int64(e.TakerMemberID),
 		MakerFee:      e.Fee,
 		TakerFee:      e.TakerFee,
 	})
@@ -184,7 +184,7 @@ func (s *step) touch(o liveOrder) {
 
 // put merges an update into the record: one for each order.
 func (s *step) put(u *eventpb.OrderUpdate) {
-	id := uint64(u.OrderId) //nolint:gosec // checked > 0
+	id := uint64(u.OrderId)
 	if at, ok := s.index[id]; ok {
 		s.body.Orders[at] = u
 		return
@@ -218,8 +218,8 @@ func sideOf(s matching.Side) eventpb.Side {
 // updateOf converts an EventOrder.
 func updateOf(r *eventpb.SetRulesCommand, e *matching.Event) *eventpb.OrderUpdate {
 	return &eventpb.OrderUpdate{
-		OrderId:       int64(e.OrderID),  //nolint:gosec // checked < 2^53 at Place
-		MemberId:      int64(e.MemberID), //nolint:gosec // checked < 2^53 at Place
+		OrderId:       int64(e.OrderID),
+		MemberId:      int64(e.MemberID),
 		Side:          sideOf(e.Side),
 		State:         eventpb.OrderState(e.State),
 		Reason:        int32(e.Reason),
@@ -234,7 +234,7 @@ func updateOf(r *eventpb.SetRulesCommand, e *matching.Event) *eventpb.OrderUpdat
 func rememberedOf(u *eventpb.OrderUpdate, deadlineMs int64) remembered {
 	return remembered{
 		deadlineMs: deadlineMs,
-		member:     uint64(u.MemberId), //nolint:gosec // checked > 0
+		member:     uint64(u.MemberId),
 		traded:     u.TradedAmount, turnover: u.Turnover, fee: u.Fee,
 		reason: u.Reason, side: u.Side, state: u.State,
 	}
@@ -242,7 +242,7 @@ func rememberedOf(u *eventpb.OrderUpdate, deadlineMs int64) remembered {
 
 func (e remembered) update(id int64) *eventpb.OrderUpdate {
 	return &eventpb.OrderUpdate{
-		OrderId: id, MemberId: int64(e.member), //nolint:gosec // checked < 2^53 at Place
+		OrderId: id, MemberId: int64(e.member),
 		Side: e.side, State: e.state, Reason: e.reason,
 		TradedAmount: e.traded, Turnover: e.turnover, Fee: e.fee,
 	}

@@ -39,7 +39,7 @@ func (l *fakeLog) Bounds(_ context.Context, topic string, _ int) (first, end int
 	return l.first[topic], l.first[topic] + int64(len(l.topics[topic])), nil
 }
 
-func (l *fakeLog) ReadOne(_ context.Context, topic string, partition int, offset int64) (bus.Message, error) {
+func (l *fakeLog) ReadOne(_ context.Context, topic string, _ int, offset int64) (bus.Message, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := offset - l.first[topic]
@@ -49,7 +49,7 @@ func (l *fakeLog) ReadOne(_ context.Context, topic string, partition int, offset
 	return l.topics[topic][i], nil
 }
 
-func (l *fakeLog) Produce(_ context.Context, topic string, partition int, msgs []bus.Message) (int64, error) {
+func (l *fakeLog) Produce(_ context.Context, topic string, _ int, msgs []bus.Message) (int64, error) {
 	written, err := true, error(nil)
 	l.mu.Lock()
 	fault := l.fault

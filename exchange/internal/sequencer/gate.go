@@ -129,7 +129,7 @@ func (g *Gate) Resolve(ctx context.Context, r symbol.Rules, orderID, memberID, d
 func (g *Gate) SetRules(ctx context.Context, r symbol.Rules) (*order.Result, error) {
 	return g.ask(ctx, r, &eventpb.Command{Body: &eventpb.Command_SetRules{SetRules: &eventpb.SetRulesCommand{
 		BaseCoin: r.Base, QuoteCoin: r.Quote,
-		BaseScale: int32(r.BaseScale), QuoteScale: int32(r.QuoteScale), //nolint:gosec // 0 to 8
+		BaseScale: int32(r.BaseScale), QuoteScale: int32(r.QuoteScale),
 		TickUnits: r.TickUnits, LotUnits: r.LotUnits, MaxPrice: r.MaxPrice, MaxQuantity: r.MaxQty,
 		BandUpPpm: r.BandUpPpm, BandDownPpm: r.BandDownPpm, MaxBookOrders: maxBookOrders,
 	}}})

@@ -118,7 +118,7 @@ func (m *Machine) begin(b *book, offset int64) *step {
 		b: b, nowMs: m.logTimeMs, events: m.events, touched: m.touched, index: m.index,
 		body: &eventpb.RecordBody{
 			Symbol: b.name, Seq: b.seq + 1,
-			CommandPartition: int32(m.partition), CommandOffset: offset, LogTimeMs: m.logTimeMs, //nolint:gosec // partitions are few
+			CommandPartition: int32(m.partition), CommandOffset: offset, LogTimeMs: m.logTimeMs,
 			BaseCoin: b.rules.BaseCoin, QuoteCoin: b.rules.QuoteCoin,
 			Result: &eventpb.CommandResult{},
 		},
@@ -174,7 +174,7 @@ func (s *step) place(p *eventpb.PlaceCommand) {
 		s.reject(order.ReasonBadCommand)
 		return
 	}
-	id := uint64(p.OrderId) //nolint:gosec // checked > 0
+	id := uint64(p.OrderId)
 	if _, open := s.b.live[id]; open {
 		s.reject(order.ReasonDuplicateOrder)
 		return
@@ -232,11 +232,11 @@ func (s *step) convert(p *eventpb.PlaceCommand) (*matching.Command, order.Reason
 	}
 	return &matching.Command{
 		Op: matching.OpPlace, Side: side,
-		Type:      matching.OrderType(p.Type),              //nolint:gosec // range checked above
-		TIF:       matching.TimeInForce(p.TimeInForce),     //nolint:gosec // range checked above
-		STP:       matching.STPMode(p.SelfTradePrevention), //nolint:gosec // range checked above
-		OrderID:   uint64(p.OrderId),                       //nolint:gosec // checked > 0
-		MemberID:  uint64(p.MemberId),                      //nolint:gosec // checked > 0
+		Type:      matching.OrderType(p.Type),
+		TIF:       matching.TimeInForce(p.TimeInForce),
+		STP:       matching.STPMode(p.SelfTradePrevention),
+		OrderID:   uint64(p.OrderId),
+		MemberID:  uint64(p.MemberId),
 		Price:     p.Price / r.TickUnits,
 		StopPrice: p.StopPrice / r.TickUnits,
 		Qty:       p.Quantity / r.LotUnits, QuoteQty: p.QuoteAmount, Hold: p.HoldAmount,
@@ -252,8 +252,8 @@ func (s *step) cancel(c *eventpb.CancelCommand) {
 	}
 	s.settle(s.do(&matching.Command{
 		Op:       matching.OpCancel,
-		OrderID:  uint64(c.OrderId),  //nolint:gosec // checked > 0
-		MemberID: uint64(c.MemberId), //nolint:gosec // checked > 0
+		OrderID:  uint64(c.OrderId),
+		MemberID: uint64(c.MemberId),
 	}))
 }
 
@@ -263,7 +263,7 @@ func (s *step) cancelAll(c *eventpb.CancelAllCommand) {
 		s.reject(order.ReasonBadCommand)
 		return
 	}
-	member := uint64(c.MemberId) //nolint:gosec // checked > 0
+	member := uint64(c.MemberId)
 	for _, id := range s.b.openOf(member) {
 		reason := s.do(&matching.Command{Op: matching.OpCancel, OrderID: id, MemberID: member})
 		if reason != matching.ReasonNone {
@@ -282,7 +282,7 @@ func (s *step) resolve(c *eventpb.ResolveCommand) {
 		s.reject(order.ReasonBadCommand)
 		return
 	}
-	id, member := uint64(c.OrderId), uint64(c.MemberId) //nolint:gosec // checked > 0
+	id, member := uint64(c.OrderId), uint64(c.MemberId)
 	if o, open := s.b.live[id]; open {
 		e, ok := s.b.engine.Order(id)
 		if o.member != member || !ok {
@@ -325,7 +325,7 @@ func phaseOf(p eventpb.Phase) matching.Phase {
 	if p < eventpb.Phase_PHASE_TRADING || p > eventpb.Phase_PHASE_HALT {
 		return 0 // the engine refuses it
 	}
-	return matching.Phase(p) //nolint:gosec // range checked above
+	return matching.Phase(p)
 }
 
 func validID(id int64) bool { return id > 0 && id < maxID }

@@ -16,9 +16,9 @@ func ResultOf(body *eventpb.RecordBody) *order.Result {
 	for i, u := range body.Orders {
 		r.Updates[i] = order.Update{
 			OrderID: u.OrderId, MemberID: u.MemberId,
-			Side: order.Side(u.Side), //nolint:gosec // written by this package
+			Side: order.Side(u.Side),
 			Facts: order.Facts{
-				State:        order.State(u.State), //nolint:gosec // written by this package
+				State:        order.State(u.State),
 				Reason:       order.Reason(u.Reason),
 				TradedAmount: u.TradedAmount, Turnover: u.Turnover, Fee: u.Fee, HeldRemaining: u.HeldRemaining,
 				Seq: body.Seq, TimeMs: body.LogTimeMs,
@@ -29,7 +29,7 @@ func ResultOf(body *eventpb.RecordBody) *order.Result {
 		r.Trades[i] = order.Trade{
 			Symbol: body.Symbol, ID: t.TradeId, Seq: body.Seq, TimeMs: body.LogTimeMs,
 			Price: t.Price, Quantity: t.Quantity, Turnover: t.Turnover,
-			TakerSide:    order.Side(t.TakerSide), //nolint:gosec // written by this package
+			TakerSide:    order.Side(t.TakerSide),
 			MakerOrderID: t.MakerOrderId, TakerOrderID: t.TakerOrderId,
 			MakerMemberID: t.MakerMemberId, TakerMemberID: t.TakerMemberId,
 			MakerFee: t.MakerFee, TakerFee: t.TakerFee,

@@ -414,7 +414,7 @@ func TestGate(t *testing.T) {
 	t.Run("without an answer the outcome is unknown, and nobody waits any more", func(t *testing.T) {
 		l := newFakeLog()
 		g := NewGate(GateConfig{Log: l, IDs: &counter{}, Partitions: 1, WaitTimeout: 20 * time.Millisecond})
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = g.Run(ctx, 0) }()
 		if _, err := g.Place(t.Context(), r, sale(1)); !errors.Is(err, errUnknown) {

@@ -19,7 +19,7 @@ func enum[T ~uint8, P ~int32](v P) T {
 	if v < 0 || v > math.MaxUint8 {
 		return math.MaxUint8
 	}
-	return T(v) //nolint:gosec // range checked
+	return T(v)
 }
 
 func requestOf(o *exchangepb.NewOrder) order.Request {
@@ -122,7 +122,7 @@ func symbolOf(l app.Listed) *exchangepb.Symbol {
 	quantity := func(v int64) string { return money.Format(v, l.BaseScale) }
 	return &exchangepb.Symbol{
 		Name: l.Name, BaseCoin: l.Base, QuoteCoin: l.Quote,
-		BaseScale: int32(l.BaseScale), QuoteScale: int32(l.QuoteScale), //nolint:gosec // 0 to 8
+		BaseScale: int32(l.BaseScale), QuoteScale: int32(l.QuoteScale),
 		TickSize: price(l.TickUnits), LotSize: quantity(l.LotUnits),
 		MinPrice: price(l.MinPrice), MaxPrice: price(l.MaxPrice),
 		MinQuantity: quantity(l.MinQty), MaxQuantity: quantity(l.MaxQty),
@@ -130,7 +130,7 @@ func symbolOf(l app.Listed) *exchangepb.Symbol {
 		MakerFeePpm: l.MakerFeePpm, TakerFeePpm: l.TakerFeePpm,
 		MarketBuyEnabled: l.MarketBuyEnabled, MarketSellEnabled: l.MarketSellEnabled,
 		Phase:         eventpb.Phase(l.Phase),
-		MaxOpenOrders: int32(l.MaxOpenOrders), Partition: int32(l.Partition), //nolint:gosec // validated at listing
+		MaxOpenOrders: int32(l.MaxOpenOrders), Partition: int32(l.Partition),
 		BandUpPpm: l.BandUpPpm, BandDownPpm: l.BandDownPpm,
 	}
 }

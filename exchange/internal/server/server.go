@@ -11,6 +11,9 @@ import (
 	exchangepb "mscoin/grpc-common/gen/exchange/v1"
 )
 
+// maxShown bounds the fills or orders of one answer, so that it fits into a message.
+const maxShown = 10_000
+
 // Server implements exchange.v1.ExchangeService over the application.
 type Server struct {
 	exchangepb.UnimplementedExchangeServiceServer
@@ -30,7 +33,7 @@ func (s *Server) PlaceOrder(ctx context.Context, req *exchangepb.PlaceOrderReque
 	res := &exchangepb.PlaceOrderResponse{
 		Order: orderOf(p.Rules, &p.Order), Position: positionOf(p.Position), TouchedMemberIds: p.Touched,
 	}
-	for i := range p.Fills {
+	for i := range p.Fills[:min(len(p.Fills), maxShown)] {
 		t := &p.Fills[i]
 		res.Fills = append(res.Fills, fillOf(p.Rules, t, t.MakerOrderID == p.Order.ID))
 	}
@@ -66,7 +69,7 @@ func (s *Server) CancelAllOrders(ctx context.Context, req *exchangepb.CancelAllO
 	if err != nil {
 		return nil, err
 	}
-	orders, err := s.orders(c.Orders)
+	orders, err := s.orders(c.Orders[:min(len(c.Orders), maxShown)])
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +177,7 @@ func (s *Server) CreateSymbol(ctx context.Context, req *exchangepb.CreateSymbolR
 func (s *Server) SetSymbolPhase(ctx context.Context, req *exchangepb.SetSymbolPhaseRequest) (*exchangepb.SetSymbolPhaseResponse, error) {
 	phase := order.PhaseNone
 	if p := req.GetPhase(); p >= eventpb.Phase_PHASE_TRADING && p <= eventpb.Phase_PHASE_HALT {
-		phase = order.Phase(p) //nolint:gosec // range checked
+		phase = order.Phase(p)
 	}
 	l, err := s.app.SetSymbolPhase(ctx, req.GetSymbol(), phase)
 	if err != nil {

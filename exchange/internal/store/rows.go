@@ -160,16 +160,16 @@ func (row *orderRow) found() app.Found {
 	return app.Found{UpdateTimeMs: row.UpdatedTime, Order: order.Order{
 		ID: row.OrderID, MemberID: row.MemberID, ClientOrderID: row.ClientOrderID,
 		Symbol: row.Symbol, Base: row.CoinSymbol, Quote: row.BaseSymbol,
-		Side:  order.Side(row.Direction + 1), //nolint:gosec // written by this package
+		Side:  order.Side(row.Direction + 1),
 		Type:  orderTypes[min(max(row.Type, 0), int64(len(orderTypes)-1))],
-		TIF:   order.TimeInForce(row.TimeInForce),                 //nolint:gosec // written by this package
-		STP:   order.SelfTradePrevention(row.SelfTradePrevention), //nolint:gosec // written by this package
+		TIF:   order.TimeInForce(row.TimeInForce),
+		STP:   order.SelfTradePrevention(row.SelfTradePrevention),
 		Price: row.Price, StopPrice: row.StopPrice, Quantity: row.Amount, QuoteAmount: row.QuoteAmount,
 		HoldCoin: row.HoldCoin, HoldAmount: row.HoldAmount,
-		MakerFeePpm: int32(row.MakerFeePpm), TakerFeePpm: int32(row.TakerFeePpm), //nolint:gosec // written by this package
+		MakerFeePpm: int32(row.MakerFeePpm), TakerFeePpm: int32(row.TakerFeePpm),
 		DeadlineMs: row.DeadlineMs, CreateTimeMs: row.Time,
 		Facts: order.Facts{
-			State: stateOf(row), Reason: order.Reason(row.Reason), //nolint:gosec // written by this package
+			State: stateOf(row), Reason: order.Reason(row.Reason),
 			TradedAmount: row.TradedAmount, Turnover: row.Turnover, Fee: row.Fee,
 			HeldRemaining: row.HeldRemaining, Seq: row.Seq, TimeMs: row.UpdatedTime,
 		},
@@ -211,7 +211,7 @@ func (row *tradeRow) trade() order.Trade {
 	return order.Trade{
 		Symbol: row.Symbol, ID: row.TradeID, Seq: row.Seq,
 		Price: row.Price, Quantity: row.Quantity, Turnover: row.Turnover,
-		TakerSide:    order.Side(row.TakerSide + 1), //nolint:gosec // written by this package
+		TakerSide:    order.Side(row.TakerSide + 1),
 		MakerOrderID: row.MakerOrderID, TakerOrderID: row.TakerOrderID,
 		MakerMemberID: row.MakerMemberID, TakerMemberID: row.TakerMemberID,
 		MakerFee: row.MakerFee, TakerFee: row.TakerFee, TimeMs: row.Time,
@@ -270,7 +270,7 @@ func (row *coinRow) rules() symbol.Rules {
 		TickUnits: row.TickUnits, LotUnits: row.LotUnits,
 		MinPrice: row.MinPrice, MaxPrice: row.MaxPrice, MinQty: row.MinVolume, MaxQty: row.MaxVolume,
 		MinNotional: row.MinTurnover, MaxNotional: row.MaxTurnover,
-		MakerFeePpm: int32(row.MakerFeePpm), TakerFeePpm: int32(row.TakerFeePpm), //nolint:gosec // at most 10 %
+		MakerFeePpm: int32(row.MakerFeePpm), TakerFeePpm: int32(row.TakerFeePpm),
 		MarketBuyEnabled: row.EnableMarketBuy != 0, MarketSellEnabled: row.EnableMarketSell != 0,
 		BandUpPpm: row.BandUpPpm, BandDownPpm: row.BandDownPpm,
 		MaxOpenOrders: int(row.MaxTradingOrder), Partition: int(row.PartitionID),

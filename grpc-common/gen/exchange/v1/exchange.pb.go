@@ -601,7 +601,7 @@ type PlaceOrderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The order after the matcher has seen it.
 	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
-	// Its fills so far.
+	// Its fills so far; of more than 10,000 the first, ListTrades has all.
 	Fills []*Fill `protobuf:"bytes,2,rep,name=fills,proto3" json:"fills,omitempty"`
 	// The record that carries the result.
 	Position *Position `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
@@ -938,7 +938,7 @@ func (x *CancelAllOrdersRequest) GetSymbol() string {
 // Response of CancelAllOrders.
 type CancelAllOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The cancelled orders; empty when none was open.
+	// The cancelled orders, of more than 10,000 the first; empty when none was open.
 	Orders []*Order `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
 	// The record that carries the result.
 	Position      *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
