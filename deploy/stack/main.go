@@ -56,6 +56,7 @@ type options struct {
 	dir      string
 	settings layout.Settings
 	services string
+	sync     bool
 	lines    int
 	follow   bool
 }
@@ -70,6 +71,7 @@ func parse(args []string, out io.Writer) (o options, command string, rest []stri
 	fs.IntVar(&o.settings.Brokers, "brokers", d.Brokers, "Kafka brokers: 1, or 3 with replication 3")
 	fs.IntVar(&o.settings.BasePort, "port", d.BasePort, fmt.Sprintf("first of the %d ports that the stack uses", layout.PortSpan))
 	fs.IntVar(&o.settings.Partitions, "partitions", d.Partitions, "partitions of the money topics")
+	fs.BoolVar(&o.sync, "sync", true, "a single broker syncs each record before it acknowledges it")
 	fs.StringVar(&o.settings.Root, "root", ".", "folder of the checkout, with bin/<service> and <service>/etc")
 	fs.StringVar(&o.services, "services", "none", "services to start: all, none, or names separated by commas")
 	fs.IntVar(&o.lines, "n", 20, "logs: how many lines of each")
@@ -149,6 +151,7 @@ func code(err error) (int, error) {
 // choose returns the settings for up: what the flags say, the defaults otherwise.
 func (o options) choose() (layout.Settings, error) {
 	s := o.settings
+	s.Unsynced = !o.sync
 	var err error
 	if s.Root, err = filepath.Abs(s.Root); err != nil {
 		return s, err

@@ -55,6 +55,13 @@ func newRig(t *testing.T, flags ...string) *rig {
 	return r
 }
 
+// in returns the rig for a sub-test.
+func (r *rig) in(t *testing.T) *rig {
+	sub := *r
+	sub.t = t
+	return &sub
+}
+
 // do runs a command, expects its exit code, and logs what it took.
 func (r *rig) do(want int, command string, args ...string) string {
 	r.t.Helper()
@@ -183,6 +190,7 @@ func oneBroker(t *testing.T, r *rig, db, server string) {
 	r.do(0, "status")
 	wallet := r.wallet()
 	t.Run("the servers have the settings that money needs", func(t *testing.T) {
+		r := r.in(t)
 		var version string
 		if err := wallet.QueryRow("SELECT CONCAT(@@version, ' ', @@version_comment)").Scan(&version); err != nil || !strings.Contains(version, server) {
 			t.Errorf("version %q, %v", version, err)
@@ -207,15 +215,18 @@ func oneBroker(t *testing.T, r *rig, db, server string) {
 	})
 	client := r.bus()
 	t.Run("no topic comes into being by accident", func(t *testing.T) {
+		r := r.in(t)
 		if _, err := client.Produce(ctx, "typo", 0, []bus.Message{{Value: []byte("x")}}); !errors.Is(err, bus.ErrNotSent) {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("the environment reaches a command", func(t *testing.T) {
+		r := r.in(t)
 		r.do(0, "run", "/bin/sh", "-c", `test -n "$MSCOIN_TEST_MYSQL_DSN" && test -n "$MSCOIN_TEST_KAFKA_BROKERS" && test -n "$MSCOIN_TEST_REDIS_ADDR"`)
 		r.do(7, "run", "/bin/sh", "-c", "exit 7")
 	})
 	t.Run("what was acknowledged survives kill -9 of everything", func(t *testing.T) {
+		r := r.in(t)
 		if _, err := wallet.Exec("CREATE TABLE survivor (id BIGINT PRIMARY KEY)"); err != nil {
 			t.Fatal(err)
 		}
@@ -240,6 +251,7 @@ func oneBroker(t *testing.T, r *rig, db, server string) {
 		}
 	})
 	t.Run("starting twice changes nothing, stopping leaves nothing", func(t *testing.T) {
+		r := r.in(t)
 		_, before, _ := process.Look(r.folder.PIDFile("kafka-1"))
 		r.do(0, "up")
 		if _, after, _ := process.Look(r.folder.PIDFile("kafka-1")); after.PID != before.PID {
@@ -286,13 +298,15 @@ func TestReal_ThreeBrokers(t *testing.T) {
 		<-clock.Real().After(20 * time.Millisecond)
 	}
 	t.Run("writing goes on without the broker that led", func(t *testing.T) {
+		r := r.in(t)
 		t.Logf("%d writes with an unknown outcome", unknown)
 		if out := r.do(exitUnhealthy, "status"); strings.Count(out, "crashed") != 1 {
 			t.Error("not exactly one broker is gone")
 		}
 	})
-	t.Run("nothing that was acknowledged is lost, in its order", func(t *testing.T) { r.wantInOrder(ctx, client, acked) })
+	t.Run("nothing that was acknowledged is lost, in its order", func(t *testing.T) { r.in(t).wantInOrder(ctx, client, acked) })
 	t.Run("the broker comes back and nothing changes", func(t *testing.T) {
+		r := r.in(t)
 		r.do(0, "up")
 		r.do(0, "status")
 		r.wantInOrder(ctx, client, acked)

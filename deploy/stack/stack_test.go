@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"io"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 func TestParse(t *testing.T) {
 	t.Run("without a command it tells how to use it", func(t *testing.T) {
 		var out bytes.Buffer
-		if _, _, _, err := parse(nil, &out); err != flag.ErrHelp || !strings.Contains(out.String(), "usage:") {
+		if _, _, _, err := parse(nil, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "usage:") {
 			t.Errorf("%v: %s", err, out.String())
 		}
 	})

@@ -31,6 +31,8 @@ type Settings struct {
 	BasePort int `json:"basePort"`
 	// Partitions is the partition count of the money topics.
 	Partitions int `json:"partitions"`
+	// Unsynced lets a single broker acknowledge records that are not on the disk yet.
+	Unsynced bool `json:"unsynced,omitempty"`
 	// Services are the services that run on the stack, in the order of their start.
 	Services []string `json:"services"`
 	// Root is the folder of the checkout: services are programs in its bin folder, with
@@ -77,9 +79,10 @@ func (s Settings) Validate() error {
 	return nil
 }
 
-// SameData reports whether both settings live on the same data and the same ports.
-func (s Settings) SameData(o Settings) bool {
-	return s.DB == o.DB && s.Brokers == o.Brokers && s.BasePort == o.BasePort && s.Partitions == o.Partitions
+// SameServers reports whether the servers of both settings are the same, so that those
+// that run need not be stopped.
+func (s Settings) SameServers(o Settings) bool {
+	return s.DB == o.DB && s.Brokers == o.Brokers && s.BasePort == o.BasePort && s.Partitions == o.Partitions && s.Unsynced == o.Unsynced
 }
 
 // The ports, counted from BasePort.

@@ -91,7 +91,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, found, err := f.Load()
-		if err != nil || !found || !got.SameData(want) || !slices.Equal(got.Services, want.Services) || got.Root != want.Root {
+		if err != nil || !found || !got.SameServers(want) || !slices.Equal(got.Services, want.Services) || got.Root != want.Root {
 			t.Errorf("got %+v, %v, %v", got, found, err)
 		}
 	})

@@ -21,11 +21,11 @@ import (
 type Health uint8
 
 const (
-	// Healthy: everything runs and is ready.
+	// Healthy means that everything runs and is ready.
 	Healthy Health = iota
-	// Down: nothing runs, and nothing has crashed.
+	// Down means that nothing runs, and nothing has crashed.
 	Down
-	// Unhealthy: something has crashed, is missing or is not ready.
+	// Unhealthy means that something has crashed, is missing or is not ready.
 	Unhealthy
 )
 

@@ -67,7 +67,7 @@ func (s *Stack) admit(settings layout.Settings) (server.Site, error) {
 	if err != nil {
 		return server.Site{}, err
 	}
-	if found && !last.SameData(settings) {
+	if found && !last.SameServers(settings) {
 		if err := s.refuseRunning(last); err != nil {
 			return server.Site{}, err
 		}
@@ -90,8 +90,8 @@ func (s *Stack) refuseRunning(last layout.Settings) error {
 			return err
 		}
 		if state == process.Running {
-			return fmt.Errorf("%s still runs with other settings (database %s, %d brokers, %d partitions, ports from %d): stop the stack first",
-				name, last.DB, last.Brokers, last.Partitions, last.BasePort)
+			return fmt.Errorf("%s still runs with other settings (database %s, %d brokers, %d partitions, ports from %d, synced %t): stop the stack first",
+				name, last.DB, last.Brokers, last.Partitions, last.BasePort, !last.Unsynced)
 		}
 	}
 	return nil

@@ -60,11 +60,11 @@ type Record struct {
 type State uint8
 
 const (
-	// Stopped: there is no record of a process.
+	// Stopped means that there is no record of a process.
 	Stopped State = iota
-	// Running: the recorded process is alive.
+	// Running means that the recorded process is alive.
 	Running
-	// Crashed: a process is recorded, and it is gone without having been stopped.
+	// Crashed means that a process is recorded and gone without having been stopped.
 	Crashed
 )
 
@@ -136,9 +136,7 @@ func identifyNew(pid int, args []string, clk clock.Clock) (Record, error) {
 		if clk.Now().After(deadline) {
 			return rec, fmt.Errorf("process %d shows the command line %q, want %q", pid, rec.Cmdline, args)
 		}
-		if err := clock.Sleep(context.Background(), clk, time.Millisecond); err != nil {
-			return rec, err
-		}
+		<-clk.After(time.Millisecond)
 	}
 }
 
@@ -212,11 +210,11 @@ func Look(pidFile string) (State, Record, error) {
 type Outcome uint8
 
 const (
-	// WasNotRunning: there was nothing to stop.
+	// WasNotRunning means that there was nothing to stop.
 	WasNotRunning Outcome = iota
-	// Ended: the process ended after SIGTERM.
+	// Ended means that the process ended after SIGTERM.
 	Ended
-	// Killed: it had to be killed.
+	// Killed means that it had to be killed.
 	Killed
 )
 

@@ -263,7 +263,7 @@ func unpackOne(root *os.Root, h *tar.Header, content io.Reader) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(f, content) //nolint:gosec // the reader is bounded
+		_, err = io.Copy(f, content)
 		return errors.Join(err, f.Close())
 	}
 	return fmt.Errorf("entry of type %q", h.Typeflag)

@@ -217,7 +217,7 @@ func (s Site) kafkaConf(n int, logDir string) string {
 		"num.network.threads=2",
 		"num.io.threads=4",
 	}
-	if s.Settings.Brokers == 1 {
+	if s.Settings.Brokers == 1 && !s.Settings.Unsynced {
 		lines = append(lines, "", "# There is no replica: each record is on the disk before it is acknowledged.", "log.flush.interval.messages=1")
 	}
 	return strings.Join(lines, "\n") + "\n"

@@ -69,6 +69,12 @@ func TestSite_KafkaConf(t *testing.T) {
 			"default.replication.factor=1", "controller.quorum.bootstrap.servers=127.0.0.1:21020",
 			"listeners=PLAINTEXT://127.0.0.1:21010,CONTROLLER://127.0.0.1:21020")
 	})
+	t.Run("a benchmark may let the broker go without", func(t *testing.T) {
+		s := newSite(t, func(s *layout.Settings) { s.Unsynced = true })
+		if strings.Contains(s.kafkaConf(1, "/log"), "log.flush.interval.messages") {
+			t.Error("every record is synced")
+		}
+	})
 	t.Run("of three brokers two must have a record", func(t *testing.T) {
 		text := newSite(t, threeBrokers).kafkaConf(2, "/log")
 		wantLines(t, text, "node.id=2", "min.insync.replicas=2", "default.replication.factor=3", "transaction.state.log.min.isr=2",
