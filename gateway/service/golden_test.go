@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"mscoin/gateway/internal/cache"
 	"mscoin/gateway/internal/client"
 	"mscoin/mscoin-common/clock"
 )
@@ -26,7 +27,7 @@ type door struct {
 	*httptest.Server
 	w         *world
 	clk       *clock.Fake
-	positions *client.Positions
+	positions *cache.Positions
 }
 
 func testConfig() *Config {
@@ -38,7 +39,7 @@ func testConfig() *Config {
 func openDoor(t testing.TB, cfg *Config, clk clock.Clock) *door {
 	t.Helper()
 	w := newWorld(clk)
-	d := &door{w: w, positions: client.NewPositions(nil, clk, 10*time.Second, time.Second)}
+	d := &door{w: w, positions: cache.NewPositions(nil, clk, 10*time.Second, time.Second)}
 	d.clk, _ = clk.(*clock.Fake)
 	backends := w.backends()
 	handler, err := newHandler(cfg, deps{

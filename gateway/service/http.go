@@ -9,6 +9,7 @@ import (
 	zeroservice "github.com/zeromicro/go-zero/core/service"
 	"github.com/zeromicro/go-zero/rest"
 
+	"mscoin/gateway/internal/cache"
 	"mscoin/gateway/internal/client"
 	"mscoin/gateway/internal/handler/admin"
 	"mscoin/gateway/internal/handler/envelope"
@@ -23,7 +24,7 @@ import (
 type deps struct {
 	backends  client.Backends
 	catalog   *client.Catalog
-	positions *client.Positions
+	positions *cache.Positions
 	clk       clock.Clock
 	ready     func(context.Context) error
 }

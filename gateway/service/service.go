@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"mscoin/gateway/internal/cache"
 	"mscoin/gateway/internal/client"
 	exchangepb "mscoin/grpc-common/gen/exchange/v1"
 	marketpb "mscoin/grpc-common/gen/market/v1"
@@ -76,7 +77,7 @@ func (s *Service) build(ctx context.Context, cfg *Config) error {
 		rdb = s.redis(cfg.Redis)
 	}
 	s.catalog = client.NewCatalog(backends.Exchange, s.clk, millis(cfg.SymbolRefreshMs), millis(cfg.Timeout.ReadMs))
-	positions := client.NewPositions(rdb, s.clk, millis(cfg.ReadAfterMs), millis(cfg.Redis.TimeoutMs))
+	positions := cache.NewPositions(rdb, s.clk, millis(cfg.ReadAfterMs), millis(cfg.Redis.TimeoutMs))
 	handler, err := newHandler(cfg, deps{
 		backends: backends, catalog: s.catalog, positions: positions, clk: s.clk, ready: s.Ready,
 	})

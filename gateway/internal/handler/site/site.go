@@ -10,6 +10,7 @@ import (
 
 	"github.com/zeromicro/go-zero/rest"
 
+	"mscoin/gateway/internal/cache"
 	"mscoin/gateway/internal/client"
 	"mscoin/gateway/internal/handler/envelope"
 	"mscoin/gateway/internal/middleware"
@@ -50,12 +51,12 @@ type API struct {
 	cfg       Config
 	backends  client.Backends
 	catalog   *client.Catalog
-	positions *client.Positions
+	positions *cache.Positions
 	limits    Limits
 }
 
 // New returns the site's API over its backends.
-func New(cfg Config, backends client.Backends, catalog *client.Catalog, positions *client.Positions, limits Limits) *API {
+func New(cfg Config, backends client.Backends, catalog *client.Catalog, positions *cache.Positions, limits Limits) *API {
 	return &API{cfg: cfg, backends: backends, catalog: catalog, positions: positions, limits: limits}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/zeromicro/go-zero/core/logx"
 	"github.com/zeromicro/go-zero/rest"
 
+	"mscoin/gateway/internal/cache"
 	"mscoin/gateway/internal/client"
 	"mscoin/gateway/internal/middleware"
 	"mscoin/gateway/internal/param"
@@ -56,13 +57,13 @@ type API struct {
 	cfg       Config
 	backends  client.Backends
 	catalog   *client.Catalog
-	positions *client.Positions
+	positions *cache.Positions
 	limits    Limits
 	clk       clock.Clock
 }
 
 // New returns the dialect over its backends.
-func New(cfg Config, backends client.Backends, catalog *client.Catalog, positions *client.Positions, limits Limits, clk clock.Clock) *API {
+func New(cfg Config, backends client.Backends, catalog *client.Catalog, positions *cache.Positions, limits Limits, clk clock.Clock) *API {
 	return &API{cfg: cfg, backends: backends, catalog: catalog, positions: positions, limits: limits, clk: clk}
 }
 

@@ -1,4 +1,5 @@
-package client
+// Package cache keeps in Redis what gateways tell each other.
+package cache
 
 import (
 	"context"
@@ -10,8 +11,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/zeromicro/go-zero/core/logx"
 
-	exchangepb "mscoin/grpc-common/gen/exchange/v1"
-	walletpb "mscoin/grpc-common/gen/wallet/v1"
 	"mscoin/mscoin-common/clock"
 )
 
@@ -108,24 +107,6 @@ type Position struct {
 	Symbol string
 	// Seq is its number.
 	Seq int64
-}
-
-// ForExchange returns positions as the exchange takes them.
-func ForExchange(positions []Position) []*exchangepb.Position {
-	out := make([]*exchangepb.Position, len(positions))
-	for i, p := range positions {
-		out[i] = &exchangepb.Position{Symbol: p.Symbol, Seq: p.Seq}
-	}
-	return out
-}
-
-// ForWallet returns positions as the wallet takes them.
-func ForWallet(positions []Position) []*walletpb.Position {
-	out := make([]*walletpb.Position, len(positions))
-	for i, p := range positions {
-		out[i] = &walletpb.Position{Symbol: p.Symbol, Seq: p.Seq}
-	}
-	return out
 }
 
 func positionKey(member int64) string { return positionKeyPrefix + strconv.FormatInt(member, 10) }
