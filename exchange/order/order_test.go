@@ -290,6 +290,19 @@ func TestOrder_Advance(t *testing.T) {
 			}
 		}
 	})
+	t.Run("an order that the wallet has refused notes the first record that names it, as the wallet does", func(t *testing.T) {
+		o := placed()
+		o.State, o.Reason, o.HeldRemaining = order.StateRejected, order.ReasonHoldRefused, 0
+		if got, err := o.Advance(say(order.StateRejected, 4, 0, 0)); !got || err != nil || o.Seq != 4 || o.Reason != order.ReasonHoldRefused {
+			t.Errorf("%v %v %+v", got, err, o)
+		}
+		if got, err := o.Advance(say(order.StateRejected, 5, 0, 0)); got || err != nil || o.Seq != 4 {
+			t.Errorf("again: %v %v %+v", got, err, o)
+		}
+		if _, err := o.Advance(say(order.StateNew, 6, 0, 500)); !errors.Is(err, order.ErrImpossible) {
+			t.Errorf("revived: %v", err)
+		}
+	})
 	t.Run("Resolve rejects without knowing the side", func(t *testing.T) {
 		o, u := placed(), say(order.StateRejected, 1, 0, 0)
 		u.Side = order.SideNone

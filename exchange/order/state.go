@@ -14,7 +14,9 @@ var ErrImpossible = errors.New("impossible order update")
 // Facts only move forward: a record that was applied before, or one older than
 // that, changes nothing. A final order stays as it is: the matcher may repeat its
 // state (Resolve) or, once it has forgotten the id, refuse it (a late duplicate);
-// both are no-ops. A rejection by Resolve does not know the side. Anything else that contradicts the known facts is ErrImpossible.
+// both are no-ops, except that an order which the wallet's refusal has ended notes the
+// first such record, as the wallet does. A rejection by Resolve does not know the
+// side. Anything else that contradicts the known facts is ErrImpossible.
 func (o *Order) Advance(u Update) (bool, error) {
 	if u.OrderID != o.ID || u.MemberID != o.MemberID || u.Side != SideNone && u.Side != o.Side {
 		return false, fmt.Errorf("%w: update of order %d, member %d, side %d given to order %d, member %d, side %d",
@@ -24,7 +26,11 @@ func (o *Order) Advance(u Update) (bool, error) {
 		return false, nil
 	}
 	if o.State.Final() {
-		return false, o.checkRepeated(u.Facts)
+		if err := o.checkRepeated(u.Facts); err != nil || o.Seq > 0 {
+			return false, err
+		}
+		o.Seq = u.Seq // the wallet has ended it; this is the first record that names it
+		return true, nil
 	}
 	if err := o.checkForward(u.Facts); err != nil {
 		return false, err

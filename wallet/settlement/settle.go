@@ -14,6 +14,7 @@ var (
 	ErrNoHold       = errors.New("order has no hold")
 	ErrOtherHold    = errors.New("hold is for another order")
 	ErrTradesDiffer = errors.New("trades are not the change of the cumulative facts")
+	ErrAfterEnd     = errors.New("order changes after its end")
 )
 
 // Holds are the holds of the orders of a batch, by order id. Settle changes them
@@ -22,7 +23,8 @@ type Holds map[int64]*ledger.Hold
 
 // Settle applies the record to the holds and returns the entry that moves the
 // money; the entry is empty when the record moves none. Every hold that the
-// record speaks of has its Seq set to the record's.
+// record speaks of has its Seq set to the record's, unless an earlier record has
+// ended it.
 //
 // A rejected order that has no hold gets a tombstone, which makes a hold that
 // arrives late fail (H2). On error, an [*Error], the holds are in no defined
@@ -131,6 +133,9 @@ func (s *settler) order(u *OrderUpdate) error {
 		return err
 	}
 	facts := ledger.Facts{Traded: u.Traded, Turnover: u.Turnover, Fee: u.Fee}
+	if hold.State != ledger.HoldOpen && hold.Seq > 0 {
+		return s.afterEnd(u, hold.Facts, facts)
+	}
 	if err := s.sameChange(u, hold.Facts, facts); err != nil {
 		return err
 	}
@@ -140,6 +145,19 @@ func (s *settler) order(u *OrderUpdate) error {
 	}
 	hold.Seq, hold.Facts, hold.UpdatedMs = s.record.Seq, facts, s.record.TimeMs
 	return s.post(u, hold, change)
+}
+
+// afterEnd accepts what a matcher can still say of an order that a record has ended:
+// the same again, or, once it has forgotten the id, that it refuses it (a resolve or
+// a Place that comes late). Both change nothing, so the hold stays at the record
+// that ended it, as the order does in the order store.
+func (s *settler) afterEnd(u *OrderUpdate, ended, facts ledger.Facts) error {
+	again := u.State == Ended && facts == ended
+	refused := u.State == Rejected && facts == ledger.Facts{}
+	if !again && !refused || u.HeldRemaining != 0 || s.fills[u.OrderID].sum != (ledger.Facts{}) {
+		return fmt.Errorf("%w: order is over with %+v, record says state %d with %+v", ErrAfterEnd, ended, u.State, facts)
+	}
+	return nil
 }
 
 // withoutHold leaves a tombstone for a rejected order; any other order must

@@ -168,6 +168,35 @@ func TestSettle_Rules(t *testing.T) {
 			}
 		}
 	})
+	t.Run("an order that is over stays over, whatever the matcher repeats or has forgotten (H3, H4)", func(t *testing.T) {
+		h := holds(200, 2)
+		if _, err := settlement.Settle(record(1, []settlement.Trade{trade(1, 100, 0, 0)},
+			buy(settlement.Ended, 1, 100, 0, 0), sell(settlement.Live, 1, 100, 0, 1)), h); err != nil {
+			t.Fatal(err)
+		}
+		ended := *h[buyID]
+		for seq, u := range map[int64]settlement.OrderUpdate{
+			2: buy(settlement.Ended, 1, 100, 0, 0),
+			3: {OrderID: buyID, MemberID: buyer, State: settlement.Rejected}, // a resolve of a forgotten id
+			4: buy(settlement.Rejected, 0, 0, 0, 0),                          // a late duplicate of its Place
+		} {
+			entry, err := settlement.Settle(record(seq, nil, u), h)
+			if err != nil || entry.Len() != 0 || *h[buyID] != ended {
+				t.Fatalf("%+v: moves %v, hold %+v, error %v", u, entry.Postings(), h[buyID], err)
+			}
+		}
+		for _, u := range []settlement.OrderUpdate{
+			buy(settlement.Live, 1, 100, 0, 0), buy(settlement.Ended, 0, 0, 0, 0), buy(settlement.Ended, 1, 100, 0, 1), buy(settlement.Rejected, 1, 100, 0, 0),
+		} {
+			if _, err := settlement.Settle(record(5, nil, u), h); !errors.Is(err, settlement.ErrAfterEnd) {
+				t.Fatalf("%+v: error %v", u, err)
+			}
+		}
+		if _, err := settlement.Settle(record(5, []settlement.Trade{trade(1, 100, 0, 0)},
+			buy(settlement.Rejected, 0, 0, 0, 0), sell(settlement.Ended, 2, 200, 0, 0)), h); !errors.Is(err, settlement.ErrAfterEnd) {
+			t.Fatalf("a fill after the end: error %v", err)
+		}
+	})
 	t.Run("a rejected order gets its whole hold back", func(t *testing.T) {
 		h := holds(200, 2)
 		entry, err := settlement.Settle(record(1, nil, buy(settlement.Rejected, 0, 0, 0, 0)), h)
