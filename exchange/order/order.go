@@ -190,6 +190,14 @@ func (r *Result) Touched() []int64 {
 	return slices.Compact(members)
 }
 
+// Batch is what consecutive records say, in their order.
+type Batch struct {
+	Updates []Update
+	Trades  []Trade
+	// Phases are the last phases of symbols that changed.
+	Phases map[string]Phase
+}
+
 // Phase is the trading state of a symbol.
 type Phase uint8
 

@@ -107,7 +107,7 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 	progress := stream.NewProgress(stream.DatabaseStore(s.db), s.clk, consumer.Name)
 	for partition := range cfg.Partitions {
 		s.sequencers = append(s.sequencers, s.newSequencer(log, partition))
-		c, err := consumer.New(p.bus(stream.ClientBus(s.bus)), s.db, s.clk, progress, partition, cfg.ApplyBatch)
+		c, err := consumer.New(p.bus(stream.ClientBus(s.bus)), s.db, s.clk, progress, store.Apply, partition, cfg.ApplyBatch)
 		if err != nil {
 			return nil, err
 		}

@@ -7,7 +7,6 @@ import (
 	"context"
 
 	"mscoin/exchange/internal/sequencer"
-	"mscoin/exchange/internal/store"
 	"mscoin/exchange/order"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
@@ -18,19 +17,24 @@ import (
 // Name of the order consumer in the position tables.
 const Name = "order"
 
+// Apply writes a batch of records into the order store, within the transaction that
+// moves the position.
+type Apply func(tx *database.Tx, b *order.Batch) error
+
 // New returns the order consumer of a partition.
-func New(client stream.Bus, db *database.DB, clk clock.Clock, progress *stream.Progress, partition, maxBatch int) (*stream.Consumer, error) {
+func New(client stream.Bus, db *database.DB, clk clock.Clock, progress *stream.Progress, apply Apply, partition, maxBatch int) (*stream.Consumer, error) {
 	return stream.New(stream.Config{
 		Name: Name, Topic: bus.TopicCompleted, Partition: partition,
 		ForwardTo: bus.TopicSettle, MaxBatch: maxBatch,
 	}, stream.Deps{
-		Bus: client, Store: stream.DatabaseStore(db), Clock: clk, Progress: progress, Apply: Apply,
+		Bus: client, Store: stream.DatabaseStore(db), Clock: clk, Progress: progress,
+		Apply: func(_ context.Context, tx *database.Tx, fresh []stream.Entry) error { return apply(tx, batchOf(fresh)) },
 	})
 }
 
-// Apply writes what records say into the order store.
-func Apply(_ context.Context, tx *database.Tx, fresh []stream.Entry) error {
-	b := store.Batch{Phases: map[string]order.Phase{}}
+// batchOf gathers what records say.
+func batchOf(fresh []stream.Entry) *order.Batch {
+	b := &order.Batch{Phases: map[string]order.Phase{}}
 	for i := range fresh {
 		body := fresh[i].Body
 		r := sequencer.ResultOf(body)
@@ -40,5 +44,5 @@ func Apply(_ context.Context, tx *database.Tx, fresh []stream.Entry) error {
 			b.Phases[body.GetSymbol()] = order.Phase(body.GetPhase())
 		}
 	}
-	return store.Apply(tx, &b)
+	return b
 }

@@ -13,18 +13,10 @@ import (
 	"mscoin/mscoin-common/invariant"
 )
 
-// Batch is what consecutive records say, in their order.
-type Batch struct {
-	Updates []order.Update
-	Trades  []order.Trade
-	// Phases are the last phases of symbols that changed.
-	Phases map[string]order.Phase
-}
-
 // Apply writes a batch within the transaction that moves the consumer's position:
 // one multi-row statement for the orders and one for the trades, whatever the number
 // of records.
-func Apply(tx *database.Tx, b *Batch) error {
+func Apply(tx *database.Tx, b *order.Batch) error {
 	if err := applyOrders(tx, b.Updates); err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func update(id int64, state order.State, seq, traded, held int64) order.Update {
 	}}
 }
 
-func apply(ctx context.Context, db *database.DB, b *store.Batch) error {
+func apply(ctx context.Context, db *database.DB, b *order.Batch) error {
 	return db.Tx(ctx, func(tx *database.Tx) error { return store.Apply(tx, b) })
 }
 
@@ -164,7 +164,7 @@ func TestApply(t *testing.T) {
 			MakerOrderID: 1, TakerOrderID: 2, MakerMemberID: 1, TakerMemberID: 2, MakerFee: 4, TakerFee: 2, TimeMs: 5002,
 		}
 		t.Run("fault 10: partial fills are stored, several records in one batch", func(t *testing.T) {
-			must(t, apply(ctx, db, &store.Batch{
+			must(t, apply(ctx, db, &order.Batch{
 				Updates: []order.Update{
 					update(1, order.StateNew, 1, 0, 500), update(1, order.StatePartiallyFilled, 2, 400, 300),
 					update(2, order.StateFilled, 2, 1000, 0), update(1, order.StatePartiallyFilled, 3, 500, 250),
@@ -192,7 +192,7 @@ func TestApply(t *testing.T) {
 			}
 		})
 		t.Run("fault 4: what was applied changes nothing when it comes again", func(t *testing.T) {
-			must(t, apply(ctx, db, &store.Batch{Updates: []order.Update{update(1, order.StateNew, 1, 0, 500), update(2, order.StateFilled, 2, 1000, 0)}}))
+			must(t, apply(ctx, db, &order.Batch{Updates: []order.Update{update(1, order.StateNew, 1, 0, 500), update(2, order.StateFilled, 2, 1000, 0)}}))
 			got, err := s.Order(ctx, 1)
 			must(t, err)
 			if got.Seq != 3 || got.TradedAmount != 500 {
@@ -203,7 +203,7 @@ func TestApply(t *testing.T) {
 			repeated := update(2, order.StateFilled, 4, 1000, 0)
 			refused := update(2, order.StateRejected, 5, 0, 0)
 			refused.Side = order.SideNone
-			must(t, apply(ctx, db, &store.Batch{Updates: []order.Update{repeated, refused}}))
+			must(t, apply(ctx, db, &order.Batch{Updates: []order.Update{repeated, refused}}))
 			got, err := s.Order(ctx, 2)
 			must(t, err)
 			if got.State != order.StateFilled || got.Seq != 2 {
@@ -211,7 +211,7 @@ func TestApply(t *testing.T) {
 			}
 		})
 		t.Run("a trade of an order that is not stored is a loud error, and nothing of its batch is written", func(t *testing.T) {
-			err := apply(ctx, db, &store.Batch{Updates: []order.Update{update(1, order.StateFilled, 9, 1000, 0), update(99, order.StateFilled, 9, 1, 0)}})
+			err := apply(ctx, db, &order.Batch{Updates: []order.Update{update(1, order.StateFilled, 9, 1000, 0), update(99, order.StateFilled, 9, 1, 0)}})
 			if !invariant.IsViolation(err) {
 				t.Errorf("got %v", err)
 			}
@@ -220,20 +220,20 @@ func TestApply(t *testing.T) {
 			}
 		})
 		t.Run("a refusal of an order that is not stored is passed over", func(t *testing.T) {
-			must(t, apply(ctx, db, &store.Batch{Updates: []order.Update{update(98, order.StateRejected, 10, 0, 0)}}))
+			must(t, apply(ctx, db, &order.Batch{Updates: []order.Update{update(98, order.StateRejected, 10, 0, 0)}}))
 		})
 		t.Run("a fact that cannot be is an error", func(t *testing.T) {
-			if err := apply(ctx, db, &store.Batch{Updates: []order.Update{update(1, order.StatePartiallyFilled, 11, 400, 250)}}); !errors.Is(err, order.ErrImpossible) {
+			if err := apply(ctx, db, &order.Batch{Updates: []order.Update{update(1, order.StatePartiallyFilled, 11, 400, 250)}}); !errors.Is(err, order.ErrImpossible) {
 				t.Errorf("got %v", err)
 			}
 		})
 		t.Run("the same trade twice is an error", func(t *testing.T) {
-			if err := apply(ctx, db, &store.Batch{Trades: []order.Trade{trade}}); !database.IsDuplicateKey(err) {
+			if err := apply(ctx, db, &order.Batch{Trades: []order.Trade{trade}}); !database.IsDuplicateKey(err) {
 				t.Errorf("got %v", err)
 			}
 		})
 		t.Run("a batch of many orders and trades is written whole", func(t *testing.T) {
-			b := &store.Batch{}
+			b := &order.Batch{}
 			for i := range int64(700) {
 				must(t, s.InsertOrder(ctx, intent(10_000+i, 1, fmt.Sprint("many", i))))
 				b.Updates = append(b.Updates, update(10_000+i, order.StateCanceled, 20+i, 0, 0))
@@ -264,7 +264,7 @@ func TestStore_Lists(t *testing.T) {
 			must(t, s.InsertOrder(ctx, intent(1+id, 1, fmt.Sprint(id))))
 		}
 		must(t, s.InsertOrder(ctx, intent(100, 2, "x")))
-		must(t, apply(ctx, db, &store.Batch{Updates: []order.Update{
+		must(t, apply(ctx, db, &order.Batch{Updates: []order.Update{
 			update(1, order.StateFilled, 1, 1000, 0), update(2, order.StateNew, 2, 0, 500), update(3, order.StateExpired, 3, 0, 0),
 			update(4, order.StatePendingTrigger, 4, 0, 500), update(5, order.StateExpiredInMatch, 5, 0, 0),
 		}}))
@@ -326,7 +326,7 @@ func TestStore_Symbols(t *testing.T) {
 		if r.Partition = 0; len(all) != 4 || all[3] != r {
 			t.Errorf("got %+v", all)
 		}
-		must(t, apply(ctx, db, &store.Batch{Phases: map[string]order.Phase{"A1/USDT": order.PhaseHalt}}))
+		must(t, apply(ctx, db, &order.Batch{Phases: map[string]order.Phase{"A1/USDT": order.PhaseHalt}}))
 		var phase int64
 		must(t, db.Read(ctx).Table("exchange_coin").Select("phase").Where("symbol = ?", "A1/USDT").Take(&phase).Error)
 		if phase != int64(order.PhaseHalt) {
