@@ -215,7 +215,6 @@ func oneBroker(t *testing.T, r *rig, db, server string) {
 	})
 	client := r.bus()
 	t.Run("no topic comes into being by accident", func(t *testing.T) {
-		r := r.in(t)
 		if _, err := client.Produce(ctx, "typo", 0, []bus.Message{{Value: []byte("x")}}); !errors.Is(err, bus.ErrNotSent) {
 			t.Errorf("got %v", err)
 		}
