@@ -20,8 +20,8 @@ const (
 	OpNone     Op = iota
 	OpPlace       // a new order
 	OpCancel      // cancel OrderID
-	OpReduce      // take Qty lots off OrderID, which keeps its place in the queue
-	OpReplace     // cancel TargetID, then place OrderID, as one command
+	OpReduce      // take Qty lots off OrderID, which keeps its place in the queue and at least one lot
+	OpReplace     // cancel TargetID, then place OrderID, as one command: both or nothing
 	OpSetRules    // trading rules, price band and caps of the symbol
 	OpSetPhase    // halt, cancel-only, resume
 	OpContinue    // internal: the next slice of a command that hit a cap
@@ -88,6 +88,8 @@ type Command struct {
 
 	OrderID  uint64 // id of the order, unique for ever; 0 is refused
 	TargetID uint64 // OpReplace: the order to cancel
+	// MemberID is the owner. A cancel or reduce finds only his orders; 0 is the
+	// exchange itself, which finds all. A replace is always by the owner.
 	MemberID uint64
 
 	Price     int64 // ticks; limit types only

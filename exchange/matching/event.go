@@ -11,12 +11,17 @@ const (
 	EventTrade EventKind = iota + 1
 	// EventOrder: the order OrderID is now in State, with its cumulative facts.
 	EventOrder
-	// EventReject: the command was refused for Reason and changed nothing.
+	// EventReject: the command was refused for Reason and changed nothing. State
+	// is StateRejected when a new order was refused, otherwise 0: a refused cancel
+	// says nothing about the order. With ReasonDuplicateOrder, OrderID is that of
+	// another order, which lives on.
 	EventReject
 	// EventRules and EventPhase: the command changed the symbol.
 	EventRules
 	EventPhase
-	// EventContinue: the command hit its cap; Apply must be called with OpContinue next.
+	// EventContinue: the command hit its cap; Apply must be called with OpContinue
+	// next. OrderID is the order that goes on: the taker, whose EventOrder comes
+	// just before, or a triggered order that has not started yet.
 	EventContinue
 )
 
