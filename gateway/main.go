@@ -2,37 +2,8 @@
 package main
 
 import (
-	"context"
-	"flag"
-	"log"
-	"os/signal"
-	"syscall"
-
-	"github.com/zeromicro/go-zero/core/conf"
-	"github.com/zeromicro/go-zero/core/logx"
-
 	gatewaysvc "mscoin/gateway/service"
+	"mscoin/mscoin-common/launch"
 )
 
-func main() {
-	file := flag.String("f", "gateway/etc/gateway.yaml", "configuration file")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *file); err != nil {
-		log.Fatal(err)
-	}
-}
-
-func run(ctx context.Context, file string) error {
-	var cfg gatewaysvc.Config
-	if err := conf.Load(file, &cfg, conf.UseEnv()); err != nil {
-		return err
-	}
-	logx.DisableStat()
-	s, err := gatewaysvc.New(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	return s.Run(ctx)
-}
+func main() { launch.Main("gateway", gatewaysvc.New) }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -185,9 +186,9 @@ func TestServices_SeparateProcesses(t *testing.T) {
 		}
 		mustReconcile(t, in.dir)
 	})
-	t.Run("each process stops cleanly on SIGTERM", func(t *testing.T) {
-		for i := len(running) - 1; i >= 0; i-- {
-			running[i].terminate(10 * time.Second)
+	t.Run("each process stops cleanly on SIGTERM", func(*testing.T) {
+		for _, r := range slices.Backward(running) {
+			r.terminate(10 * time.Second)
 		}
 	})
 }

@@ -141,7 +141,7 @@ func TestQueryLog(t *testing.T) {
 	t.Run("a slow statement is logged without its values", func(t *testing.T) {
 		clk.Advance(time.Second)
 		sql, params := l.ParamsFilter(t.Context(), "SELECT ? + 1", "top secret")
-		l.Trace(t.Context(), time.UnixMilli(0), func() (string, int64) { return db.read.Dialector.Explain(sql, params...), 1 }, nil)
+		l.Trace(t.Context(), time.UnixMilli(0), func() (string, int64) { return db.read.Explain(sql, params...), 1 }, nil)
 		if got := logs.String(); !strings.Contains(got, "slow statement") || !strings.Contains(got, "SELECT ? + 1") || strings.Contains(got, "secret") {
 			t.Fatalf("log: %s", got)
 		}

@@ -190,7 +190,7 @@ func (db *DB) migrateMySQL(ctx context.Context, set string, list []migration) (e
 	// The lock's name is global to the server and at most 64 bytes.
 	const lockName = "SUBSTRING(SHA2(CONCAT('mscoin migration ', DATABASE()), 256), 1, 60)"
 	var got sql.NullInt64
-	query := fmt.Sprintf("SELECT GET_LOCK(%s, %d)", lockName, int(lockTurn.Seconds()))
+	query := "SELECT GET_LOCK(" + lockName + ", " + strconv.Itoa(int(lockTurn.Seconds())) + ")"
 	for range int(migrationLockWait / lockTurn) {
 		if err := conn.QueryRowContext(ctx, query).Scan(&got); err != nil {
 			return fmt.Errorf("lock: %w", err)

@@ -79,7 +79,7 @@ func unfenced(tx *database.Tx, _, to int64) error {
 
 // zombie lets two consumers that both believe to own the partition apply the same
 // five records of one unit, and returns what the second got and what a has then.
-func zombie(t *testing.T, db *database.DB, move advance) (second error, total int64) {
+func zombie(t *testing.T, db *database.DB, move advance) (second error, total int64) { //nolint:staticcheck // the error is a finding
 	t.Helper()
 	believed := position(t, db) // both have loaded the position
 	apply := func() error {

@@ -161,7 +161,7 @@ func TestTx_Poison_MidResult(t *testing.T) {
 		if err := set(tx, "a", 1); err != nil {
 			return err
 		}
-		rows, err := tx.DB().Raw("SELECT 1 UNION ALL SELECT abs(?)", int64(math.MinInt64)).Rows() //nolint:rowserrcheck // the point
+		rows, err := tx.DB().Raw("SELECT 1 UNION ALL SELECT abs(?)", int64(math.MinInt64)).Rows()
 		if err != nil {
 			return err
 		}

@@ -110,7 +110,7 @@ func MulDivFloor(a, b, c int64) (int64, error) {
 // magnitude returns |v|, which fits a uint64 for every int64.
 func magnitude(v int64) uint64 {
 	if v < 0 {
-		return -uint64(v) //nolint:gosec // two's complement: right for MinInt64 too
+		return -uint64(v)
 	}
 	return uint64(v)
 }
@@ -121,7 +121,7 @@ func signed(mag uint64, negative bool) (int64, error) {
 	case !negative && mag <= math.MaxInt64:
 		return int64(mag), nil
 	case negative && mag <= 1<<63:
-		return int64(-mag), nil //nolint:gosec // two's complement: right for 1<<63 too
+		return int64(-mag), nil
 	default:
 		return 0, ErrRange
 	}

@@ -98,7 +98,7 @@ func format(units int64, scale, decimals int) string {
 	if units < 0 {
 		text = append(text, '-')
 	}
-	mag, unit := magnitude(units), uint64(pow10[scale]) //nolint:gosec // a power of ten is positive
+	mag, unit := magnitude(units), uint64(pow10[scale])
 	text = strconv.AppendUint(text, mag/unit, 10)
 	if decimals == 0 {
 		return string(text)
@@ -106,7 +106,7 @@ func format(units int64, scale, decimals int) string {
 	text = append(text, '.')
 	frac := mag % unit
 	for place := unit / 10; place > 0; place /= 10 {
-		text = append(text, byte('0'+frac/place%10)) //nolint:gosec // a digit
+		text = append(text, byte('0'+frac/place%10))
 	}
 	for range decimals - scale {
 		text = append(text, '0')

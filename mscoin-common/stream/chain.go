@@ -25,6 +25,8 @@ const (
 	ReasonConflict Reason = "conflicting duplicate"
 	// ReasonChain is a record that does not follow the one before it.
 	ReasonChain Reason = "broken hash chain"
+	// ReasonApply is a record that the service cannot apply, however often it is tried.
+	ReasonApply Reason = "records cannot be applied"
 )
 
 // HaltError says at which record a consumer stopped and why. Nothing of that record was applied.
@@ -38,7 +40,7 @@ type HaltError struct {
 	// WantSeq is the number that was due, GotSeq the record's (0 when unreadable).
 	WantSeq, GotSeq int64
 	Reason          Reason
-	// Cause is the error of an unreadable record, nil otherwise.
+	// Cause is the error of a record that is unreadable or cannot be applied, nil otherwise.
 	Cause error
 }
 

@@ -14,6 +14,7 @@ import (
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/errs"
 )
 
 // ErrLogLost ends Run: the log does not hold what the position says was consumed. It was truncated,
@@ -25,6 +26,8 @@ const (
 	defaultWait     = 500 * time.Millisecond
 	firstBackoff    = 50 * time.Millisecond
 	maxBackoff      = 5 * time.Second
+	// applyAttempts is how often records may fail to be applied in a row before that is called a halt.
+	applyAttempts = 3
 	// forwardSuffix names the position up to which records have been forwarded.
 	forwardSuffix = "/forward"
 	// maxNameBytes is what the position tables hold.
@@ -78,6 +81,7 @@ type Consumer struct {
 	heads     chains
 	forwarded int64 // first offset that is not forwarded, as far as this process knows
 	published int64 // the same, as stored: forwarded or less
+	refused   int   // how often in a row the records that are due could not be applied
 
 	mu     sync.Mutex
 	halted map[string]*HaltError
@@ -161,7 +165,7 @@ func isLogLost(err error) bool {
 
 // note logs what Run goes on after, and keeps the halted symbol.
 func (c *Consumer) note(err error) {
-	if halt, ok := errors.AsType[*HaltError](err); ok {
+	if halt, ok := errors.AsType[*HaltError](err); ok && (halt.Reason != ReasonApply || c.refused >= applyAttempts) {
 		c.mu.Lock()
 		c.halted[halt.Symbol] = halt
 		c.mu.Unlock()
@@ -295,13 +299,17 @@ func (c *Consumer) commit(ctx context.Context, b batch) error {
 			return nil
 		}
 		if err := c.deps.Apply(ctx, tx, b.fresh); err != nil {
-			return fmt.Errorf("apply offsets %d to %d: %w", b.msgs[0].Offset, last.Offset, err)
+			return c.applyError(b, err)
 		}
 		return nil
 	})
 	if err != nil {
+		if _, refused := errors.AsType[*HaltError](err); refused {
+			c.refused++
+		}
 		return err
 	}
+	c.refused = 0
 	c.next, c.published = next, c.forwarded
 	c.heads.commit(b)
 	seqs := make(map[string]int64, len(b.moves))
@@ -314,6 +322,23 @@ func (c *Consumer) commit(ctx context.Context, b batch) error {
 		c.deps.AfterCommit(b.fresh)
 	}
 	return nil
+}
+
+// applyError says which records could not be applied. Unless the database was away, the records themselves
+// may be the reason: then it is a *HaltError.
+func (c *Consumer) applyError(b batch, err error) error {
+	first, last := b.fresh[0], b.msgs[len(b.msgs)-1]
+	err = fmt.Errorf("apply offsets %d to %d: %w", b.msgs[0].Offset, last.Offset, err)
+	kind := errs.KindOf(err)
+	passing := kind == errs.KindUnavailable || kind == errs.KindUnknownOutcome || database.IsRetryable(err) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if passing {
+		return err
+	}
+	return &HaltError{
+		Consumer: c.cfg.Name, Topic: c.cfg.Topic, Partition: c.cfg.Partition, Offset: first.Message.Offset,
+		Symbol: first.Body.GetSymbol(), WantSeq: first.Body.GetSeq(), GotSeq: first.Body.GetSeq(), Reason: ReasonApply, Cause: err,
+	}
 }
 
 // around runs the transaction of a batch, within Around when there is something to apply.

@@ -163,7 +163,7 @@ func waitForServer(ctx context.Context, dsn, logFile string) error {
 			return nil
 		}
 		if err := clock.Sleep(ctx, clock.Real(), 20*time.Millisecond); err != nil {
-			log, readErr := os.ReadFile(logFile) //nolint:gosec // our own file
+			log, readErr := os.ReadFile(logFile)
 			return errors.Join(fmt.Errorf("no answer: %w: %s", pingErr, tail(log)), readErr)
 		}
 	}

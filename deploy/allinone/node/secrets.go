@@ -51,7 +51,7 @@ func randomHex(n int) string {
 
 // readPrivate reads a JSON file into v; found is false when there is none.
 func readPrivate(path string, v any) (found bool, err error) {
-	content, err := os.ReadFile(path) //nolint:gosec // a file of the own data folder
+	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -95,7 +95,7 @@ func writePrivate(path string, v any) (err error) {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the own data folder
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (n *node) seedDemo(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("dial %s: %w", addr, err)
 		}
-		defer closer.Close() //nolint:errcheck // read-only from here on
+		defer closer.Close()
 		conns[i] = conn
 	}
 	host := n.cfg.Addr
