@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	ttl       = 300 * time.Millisecond
+	ttl       = 800 * time.Millisecond
 	testLimit = 20 * time.Second
 )
 
