@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/testkit"
 )
@@ -338,6 +340,49 @@ func TestConsumer_Halt(t *testing.T) {
 		if h := c.Halted()["A"]; h == nil || h.Reason != stream.ReasonConflict || h.GotSeq != 1 || h.Offset != 4 {
 			t.Errorf("halted by %+v", h)
 		}
+	})
+	t.Run("records that cannot be applied halt after three attempts, and no longer once they can", func(t *testing.T) {
+		w := newWorld(t)
+		w.write("A", "B")
+		attempts, halted := 0, []int{}
+		var c *stream.Consumer
+		c = w.consumer("c", inTopic, outTopic, func(d *stream.Deps) {
+			apply := d.Apply
+			d.Apply = func(ctx context.Context, tx *database.Tx, fresh []stream.Entry) error {
+				if h := c.Halted()["A"]; h != nil && h.Reason == stream.ReasonApply && errors.Is(h, errFault) {
+					halted = append(halted, attempts)
+				}
+				if attempts++; attempts <= 5 {
+					return errFault
+				}
+				return apply(ctx, tx, fresh)
+			}
+		})
+		w.mustRun(c)
+		w.check(2)
+		if !slices.Equal(halted, []int{3, 4, 5}) {
+			t.Errorf("halted after %v attempts", halted)
+		}
+	})
+	t.Run("a database that is away is no halt", func(t *testing.T) {
+		w := newWorld(t)
+		w.write("A")
+		attempts := 0
+		var c *stream.Consumer
+		c = w.consumer("c", inTopic, "", func(d *stream.Deps) {
+			apply := d.Apply
+			d.Apply = func(ctx context.Context, tx *database.Tx, fresh []stream.Entry) error {
+				if len(c.Halted()) != 0 {
+					t.Errorf("halted: %v", c.Halted())
+				}
+				if attempts++; attempts <= 10 {
+					return errs.New(errs.KindUnavailable, errs.CodeUnavailable, "busy")
+				}
+				return apply(ctx, tx, fresh)
+			}
+		})
+		w.mustRun(c)
+		w.wantApplied("c", "A", 1)
 	})
 	t.Run("goes on when the record has been made good", func(t *testing.T) {
 		w := newWorld(t)

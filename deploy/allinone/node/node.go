@@ -20,6 +20,7 @@ import (
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/embedded"
 	"mscoin/mscoin-common/lifecycle"
+	"mscoin/mscoin-common/stream"
 )
 
 // Profile says what the exchange is for.
@@ -186,6 +187,9 @@ func (n *node) waitReady(ctx context.Context, svc service) error {
 		err := svc.Ready(ctx)
 		if err == nil {
 			return nil
+		}
+		if errors.Is(err, stream.ErrHalted) {
+			return err // waiting does not make a record good
 		}
 		if sleepErr := clock.Sleep(ctx, n.clk, 10*time.Millisecond); sleepErr != nil {
 			return errors.Join(sleepErr, err)
