@@ -172,12 +172,15 @@ func (s *Service) positions(ctx context.Context, partition int) (sequencer.Posit
 	if err != nil {
 		return sequencer.Positions{}, err
 	}
+	listed := 0
 	for _, r := range rules {
-		if r.Partition != partition {
+		if r.Partition == partition {
+			listed++
+		} else {
 			delete(symbols, r.Name)
 		}
 	}
-	return sequencer.Positions{NextOffset: at.NextOffset, Symbols: symbols}, nil
+	return sequencer.Positions{NextOffset: at.NextOffset, Symbols: symbols, NothingListed: listed == 0}, nil
 }
 
 // Run works until ctx ends or something breaks for good, and then stops in order

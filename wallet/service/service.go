@@ -45,6 +45,7 @@ type Service struct {
 	db        *database.DB
 	bus       *bus.Client
 	redis     redis.UniversalClient // nil without locks
+	store     *store.Store
 	consumers []*stream.Consumer
 	server    *rpc.Server
 
@@ -75,12 +76,12 @@ func (s *Service) build(ctx context.Context) (err error) {
 	if s.bus, err = bus.Connect(s.cfg.Kafka, s.clk); err != nil {
 		return err
 	}
-	st := store.New(s.db, s.clk)
+	s.store = store.New(s.db, s.clk)
 	progress := stream.NewProgress(stream.DatabaseStore(s.db), s.clk, consumer.Name)
-	if err = s.buildConsumers(st, progress); err != nil {
+	if err = s.buildConsumers(s.store, progress); err != nil {
 		return err
 	}
-	useCases := app.New(st, progress, s.clk)
+	useCases := app.New(s.store, progress, s.clk)
 	s.server, err = rpc.NewServer(
 		rpc.ServerConfig{Name: s.cfg.Name, ListenOn: s.cfg.ListenOn, InternalToken: s.cfg.InternalToken},
 		func(g *grpc.Server) { walletpb.RegisterWalletServiceServer(g, server.New(useCases)) },
@@ -117,7 +118,8 @@ func (s *Service) buildConsumers(st *store.Store, progress *stream.Progress) err
 
 // Run serves until ctx ends or something breaks for good, and then stops in order
 // within 8 s. It closes the database. A log of records that is not the one the
-// database has settled is refused with stream.ErrLogLost before a request is served.
+// database has settled is refused with stream.ErrLogLost before a request is served,
+// and so is an empty database under a log that is not.
 func (s *Service) Run(ctx context.Context) error {
 	g := lifecycle.New()
 	g.StopTimeout = stopTimeout
@@ -138,7 +140,7 @@ func (s *Service) checkLog(ctx context.Context) error {
 	deadline := s.clk.Now().Add(startWait)
 	for {
 		err := s.checkLogOnce(ctx)
-		if err == nil || errors.Is(err, stream.ErrLogLost) || s.clk.Now().After(deadline) {
+		if err == nil || errors.Is(err, stream.ErrLogLost) || errors.Is(err, errDatabaseLost) || s.clk.Now().After(deadline) {
 			return err
 		}
 		logx.Errorf("wallet: waiting for the settlement log: %v", err)
@@ -155,6 +157,28 @@ func (s *Service) checkLogOnce(ctx context.Context) error {
 	for _, c := range s.consumers {
 		if err := c.Check(ctx); err != nil {
 			return err
+		}
+	}
+	return s.checkDatabase(ctx)
+}
+
+// errDatabaseLost: settling from here on would miss the holds of every order.
+var errDatabaseLost = errors.New("database does not belong to the settlement log: the log holds records, but no coin is listed")
+
+// checkDatabase refuses an empty database under a log that is not: coins are listed
+// before symbols, and a symbol's listing is its first record.
+func (s *Service) checkDatabase(ctx context.Context) error {
+	coins, err := s.store.Coins(ctx)
+	if err != nil || len(coins) > 0 {
+		return err
+	}
+	for partition := range s.cfg.Partitions {
+		_, end, err := s.bus.Bounds(ctx, bus.TopicSettle, partition)
+		if err != nil {
+			return err
+		}
+		if end > 0 {
+			return fmt.Errorf("%w (%d on partition %d)", errDatabaseLost, end, partition)
 		}
 	}
 	return nil

@@ -27,6 +27,9 @@ var (
 	// ErrDiverged: a replay does not give what was published or applied: one of the
 	// logs was recreated or changed, or the matcher is not the one that wrote it.
 	ErrDiverged = errors.New("replay differs from what was published")
+	// ErrDatabaseLost: the logs speak of symbols and orders that the database has never
+	// heard of. It is empty or another one's; its ids would be given out twice.
+	ErrDatabaseLost = errors.New("database does not belong to the log")
 )
 
 // plan is what a boot has found out before the replay.
@@ -57,6 +60,9 @@ func (s *Sequencer) inspect(ctx context.Context) (*plan, error) {
 	applied, err := s.cfg.Positions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load positions of the order consumer: %w", err)
+	}
+	if applied.NothingListed && end > 0 {
+		return nil, fmt.Errorf("%w: %s/%d holds %d commands, but the database lists no symbol on it", ErrDatabaseLost, bus.TopicCommands, p, end)
 	}
 	if applied.NextOffset > outEnd {
 		return nil, fmt.Errorf("%w: %s/%d ends at offset %d, but the order consumer has applied it up to %d",

@@ -62,6 +62,9 @@ type Positions struct {
 	NextOffset int64
 	// Symbols of this partition by name.
 	Symbols map[string]database.SymbolPosition
+	// NothingListed says that the database lists no symbol on this partition. Symbols
+	// are stored before they are announced: then there cannot be a command either.
+	NothingListed bool
 }
 
 // Config is what a sequencer is made of.

@@ -255,7 +255,7 @@ func TestSequencer_Boot(t *testing.T) {
 		}
 	})
 	t.Run("an empty log starts", func(t *testing.T) {
-		if _, err := boot(t, newFakeLog(), Positions{}); err != nil {
+		if _, err := boot(t, newFakeLog(), Positions{NothingListed: true}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -334,6 +334,9 @@ func TestSequencer_Boot(t *testing.T) {
 		at := positionsAt(t, l, 6)
 		at.Symbols[btc] = database.SymbolPosition{Seq: 9, Hash: []byte("x")}
 		return at
+	})
+	refuses("a database that lists nothing under logs that are not empty", ErrDatabaseLost, "6 commands", func(*testing.T, *fakeLog) Positions {
+		return Positions{NothingListed: true}
 	})
 	refuses("a last record that cannot be read", ErrDiverged, "offset 6", func(_ *testing.T, l *fakeLog) Positions {
 		l.append(bus.TopicCompleted, bus.Message{Key: []byte(btc), Value: []byte("junk")})
