@@ -173,19 +173,21 @@ func (b *bench) growth() {
 	}
 }
 
-// heapOf is the heap that a book takes for the steps, in MB.
+// heapOf is the heap that a book takes for the steps, in MB: what is gone when
+// the book is.
 func heapOf(resting int, steps []Step) float64 {
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
 	r := newOurs(resting + resting/16 + 1000)
 	for i := range steps {
 		r.Do(i, &steps[i])
 	}
+	var with, without runtime.MemStats
 	runtime.GC()
-	runtime.ReadMemStats(&after)
+	runtime.ReadMemStats(&with)
 	runtime.KeepAlive(r)
-	return float64(after.HeapAlloc-before.HeapAlloc) / 1e6
+	r = nil
+	runtime.GC()
+	runtime.ReadMemStats(&without)
+	return (float64(with.HeapAlloc) - float64(without.HeapAlloc)) / 1e6
 }
 
 // latency prints the quantiles of each command's least time over the rounds,
