@@ -38,7 +38,7 @@ bin/mscoin:
 
 .PHONY: test
 test: ## run every test; needs only Go (MariaDB's tests run where mariadbd is installed)
-	go test -timeout 9m ./...
+	go test -ldflags='-s -w' -timeout 9m ./...
 
 .PHONY: test-race
 test-race: ## run every test under the race detector (needs a C compiler)
@@ -69,6 +69,33 @@ fuzz: ## fuzz every decoder for FUZZTIME each (default 20s)
 .PHONY: docs
 docs: ## draw the pictures of docs/ from their text (needs graphviz)
 	dot -Tsvg docs/order.dot -o docs/order.svg
+
+##@ Real servers, without Docker
+STACK := go run ./deploy/stack
+
+.PHONY: stack-install
+stack-install: ## get MariaDB (DB=mysql: MySQL 8.0), Redis and Kafka
+	@$(STACK) install -db $(or $(DB),mariadb)
+
+.PHONY: stack-up
+stack-up: build ## run the exchange on real servers (DB=mysql, KAFKA_BROKERS=3, STACK_SERVICES=none)
+	@$(STACK) up -db $(or $(DB),mariadb) -brokers $(or $(KAFKA_BROKERS),1) -services $(or $(STACK_SERVICES),all)
+
+.PHONY: stack-down
+stack-down: ## stop the real servers; data stays
+	@$(STACK) down
+
+.PHONY: stack-status
+stack-status: ## tell how the real servers are
+	@$(STACK) status
+
+.PHONY: stack-logs
+stack-logs: ## print the ends of their logs
+	@$(STACK) logs
+
+.PHONY: test-stack
+test-stack: ## try the real servers: settings, kill -9, loss of a broker
+	MSCOIN_STACK_TEST=1 go test -count=1 -timeout 20m -run Real -v ./deploy/stack
 
 ##@ Measure
 .PHONY: bench-matching

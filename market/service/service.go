@@ -204,6 +204,28 @@ func (s *Service) Ready(ctx context.Context) error {
 			return fmt.Errorf("market is catching up: partition %d is at %d of %d", partition, position.NextOffset, target)
 		}
 	}
+	if err := s.shown(ctx); err != nil {
+		return err
+	}
 	s.caught.Store(true)
+	return nil
+}
+
+// shown returns nil when the views show what the database holds: a batch is committed a
+// moment before it is shown.
+func (s *Service) shown(ctx context.Context) error {
+	positions, err := s.db.LoadSymbolPositions(ctx, store.Consumer)
+	if err != nil {
+		return fmt.Errorf("market database: %w", err)
+	}
+	for symbol, position := range positions {
+		seq, err := s.app.Seq(ctx, symbol)
+		if err != nil {
+			return fmt.Errorf("market view of %s: %w", symbol, err)
+		}
+		if seq < position.Seq {
+			return fmt.Errorf("market is catching up: %s shows record %d of %d", symbol, seq, position.Seq)
+		}
+	}
 	return nil
 }

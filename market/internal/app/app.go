@@ -365,6 +365,16 @@ func (a *App) ListTickers(ctx context.Context, symbols []string) ([]Ticker, erro
 	return list, nil
 }
 
+// Seq returns the number of the last record that the symbol's view shows, 0 when there
+// is no view.
+func (a *App) Seq(ctx context.Context, symbol string) (seq int64, err error) {
+	err = a.read(ctx, symbol, func(v *view) { seq = v.book.Seq() })
+	if errors.Is(err, ErrUnknownSymbol) {
+		return 0, nil
+	}
+	return seq, err
+}
+
 func (a *App) names() []string {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
