@@ -23,6 +23,23 @@ type Placed struct {
 	Rules    symbol.Rules
 }
 
+// Refused is the matcher's refusal of an order whose money was set aside: the record
+// at Position gives it back.
+type Refused struct {
+	// Position of the record that carries the refusal.
+	Position Position
+	// Reason is the refusal as errs.Error.
+	Reason error
+}
+
+// Error tells the record and the reason.
+func (r *Refused) Error() string {
+	return fmt.Sprintf("refused by record %d of %s: %v", r.Position.Seq, r.Position.Symbol, r.Reason)
+}
+
+// Unwrap returns the reason.
+func (r *Refused) Unwrap() error { return r.Reason }
+
 // ValidateOrder checks a request as PlaceOrder does, and places nothing.
 func (a *App) ValidateOrder(_ context.Context, req order.Request) error {
 	_, _, err := a.validate(req)
@@ -93,7 +110,7 @@ func (a *App) PlaceOrder(ctx context.Context, req order.Request) (*Placed, error
 // placed reads the matcher's word on an order that was sent.
 func (a *App) placed(r symbol.Rules, o *order.Order, res *order.Result) (*Placed, error) {
 	if res.Rejected {
-		return nil, fmt.Errorf("place order %d: %w", o.ID, res.Reason.Refusal())
+		return nil, fmt.Errorf("place order %d: %w", o.ID, &Refused{Position{res.Symbol, res.Seq}, res.Reason.Refusal()})
 	}
 	u, ok := res.Update(o.ID)
 	if !ok {

@@ -3,12 +3,16 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/zeromicro/go-zero/core/logx"
 
 	"mscoin/exchange/internal/app"
 	"mscoin/exchange/order"
 	eventpb "mscoin/grpc-common/gen/event/v1"
 	exchangepb "mscoin/grpc-common/gen/exchange/v1"
+	"mscoin/mscoin-common/rpc"
 )
 
 // maxShown bounds the fills or orders of one answer, so that it fits into a message.
@@ -27,6 +31,11 @@ func New(a *app.App) *Server { return &Server{app: a} }
 // PlaceOrder implements the service.
 func (s *Server) PlaceOrder(ctx context.Context, req *exchangepb.PlaceOrderRequest) (*exchangepb.PlaceOrderResponse, error) {
 	p, err := s.app.PlaceOrder(ctx, requestOf(req.GetOrder()))
+	if refused, ok := errors.AsType[*app.Refused](err); ok {
+		if sendErr := rpc.SendPosition(ctx, refused.Position.Symbol, refused.Position.Seq); sendErr != nil {
+			logx.WithContext(ctx).Errorf("place order: %v (the refusal goes without it)", sendErr)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -161,9 +161,10 @@ func (s *Store) OpenOrders(ctx context.Context, member int64, name string) ([]ap
 	return s.many(q.Order("order_id").Limit(maxOpen))
 }
 
-// ListOrders implements app.Store.
+// ListOrders implements app.Store. Refused orders are not listed: their member was
+// told that nothing has happened.
 func (s *Store) ListOrders(ctx context.Context, query app.OrderQuery) ([]app.Found, error) {
-	q := s.db.Read(ctx).Where("member_id = ?", query.Member)
+	q := s.db.Read(ctx).Where("member_id = ? AND status <> ?", query.Member, statusRejected)
 	if query.Symbol != "" {
 		q = q.Where("symbol = ?", query.Symbol)
 	}

@@ -103,6 +103,17 @@ func TestStore_Intents(t *testing.T) {
 				t.Errorf("got %+v", old)
 			}
 		})
+		t.Run("a refused order is in no list", func(t *testing.T) {
+			for _, finalOnly := range []bool{false, true} {
+				found, err := s.ListOrders(ctx, app.OrderQuery{Member: 1, Limit: 100, FinalOnly: finalOnly})
+				must(t, err)
+				for _, o := range found {
+					if o.State == order.StateRejected {
+						t.Errorf("order %d is listed", o.ID)
+					}
+				}
+			}
+		})
 		t.Run("what is not there is not found", func(t *testing.T) {
 			for _, err := range []error{
 				second(s.Order(ctx, 99)), second(s.FindActive(ctx, 9, "a")), second(s.OrderByClientID(ctx, 1, "zz")),

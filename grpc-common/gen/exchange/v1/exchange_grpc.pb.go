@@ -40,7 +40,8 @@ const (
 //
 // Order entry, cancels and queries of a member's orders; rules of the symbols.
 type ExchangeServiceClient interface {
-	// Places an order and answers with what the matcher made of it.
+	// Places an order and answers with what the matcher made of it. A refusal by the matcher names its record in the
+	// trailer mscoin-position ("BTC/USDT 17"): the member's reads must wait for it, since it gives back what was held.
 	PlaceOrder(ctx context.Context, in *PlaceOrderRequest, opts ...grpc.CallOption) (*PlaceOrderResponse, error)
 	// Checks an order as PlaceOrder does, and places nothing.
 	ValidateOrder(ctx context.Context, in *ValidateOrderRequest, opts ...grpc.CallOption) (*ValidateOrderResponse, error)
@@ -52,7 +53,7 @@ type ExchangeServiceClient interface {
 	GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*GetOrderResponse, error)
 	// Lists the member's open orders, oldest first.
 	ListOpenOrders(ctx context.Context, in *ListOpenOrdersRequest, opts ...grpc.CallOption) (*ListOpenOrdersResponse, error)
-	// Lists the member's orders of a symbol, oldest first.
+	// Lists the member's orders of a symbol, oldest first, without those that were refused.
 	ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error)
 	// Lists the member's fills of a symbol, oldest first.
 	ListTrades(ctx context.Context, in *ListTradesRequest, opts ...grpc.CallOption) (*ListTradesResponse, error)
@@ -188,7 +189,8 @@ func (c *exchangeServiceClient) SetSymbolPhase(ctx context.Context, in *SetSymbo
 //
 // Order entry, cancels and queries of a member's orders; rules of the symbols.
 type ExchangeServiceServer interface {
-	// Places an order and answers with what the matcher made of it.
+	// Places an order and answers with what the matcher made of it. A refusal by the matcher names its record in the
+	// trailer mscoin-position ("BTC/USDT 17"): the member's reads must wait for it, since it gives back what was held.
 	PlaceOrder(context.Context, *PlaceOrderRequest) (*PlaceOrderResponse, error)
 	// Checks an order as PlaceOrder does, and places nothing.
 	ValidateOrder(context.Context, *ValidateOrderRequest) (*ValidateOrderResponse, error)
@@ -200,7 +202,7 @@ type ExchangeServiceServer interface {
 	GetOrder(context.Context, *GetOrderRequest) (*GetOrderResponse, error)
 	// Lists the member's open orders, oldest first.
 	ListOpenOrders(context.Context, *ListOpenOrdersRequest) (*ListOpenOrdersResponse, error)
-	// Lists the member's orders of a symbol, oldest first.
+	// Lists the member's orders of a symbol, oldest first, without those that were refused.
 	ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error)
 	// Lists the member's fills of a symbol, oldest first.
 	ListTrades(context.Context, *ListTradesRequest) (*ListTradesResponse, error)
