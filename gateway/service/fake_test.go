@@ -479,7 +479,10 @@ func (f fakeUcenter) CreateMember(_ context.Context, in *ucenterpb.CreateMemberR
 	return &ucenterpb.CreateMemberResponse{Member: testProfile}, f.w.asked("CreateMember", in)
 }
 
-func (f fakeUcenter) GetMember(context.Context, *ucenterpb.GetMemberRequest, ...grpc.CallOption) (*ucenterpb.GetMemberResponse, error) {
+func (f fakeUcenter) GetMember(_ context.Context, in *ucenterpb.GetMemberRequest, _ ...grpc.CallOption) (*ucenterpb.GetMemberResponse, error) {
+	if in.GetMemberId() > 1_000_000 {
+		return nil, errs.New(errs.KindNotFound, errs.CodeUnknownMember, "no such member")
+	}
 	return &ucenterpb.GetMemberResponse{Member: testProfile}, nil
 }
 

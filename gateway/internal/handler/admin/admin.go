@@ -267,6 +267,10 @@ func (a *API) deposit(ctx context.Context, f *envelope.Fields) (any, error) {
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
+	// The wallet knows no members: money of a mistyped one would be out of everybody's reach.
+	if _, err := a.backends.Ucenter.GetMember(ctx, &ucenterpb.GetMemberRequest{MemberId: request.GetMemberId()}); err != nil {
+		return nil, nothingDone(err)
+	}
 	resp, err := a.backends.Wallet.Deposit(ctx, request)
 	if err != nil {
 		return nil, err
@@ -278,6 +282,15 @@ func (a *API) deposit(ctx context.Context, f *envelope.Fields) (any, error) {
 		FrozenBalance string `json:"frozenBalance"`
 		Repeated      bool   `json:"repeated"`
 	}{w.GetCoin(), w.GetAvailable(), w.GetHeld(), resp.GetRepeatedRequest()}, nil
+}
+
+// nothingDone turns a missing answer into a refusal, for questions that come before
+// anything is done.
+func nothingDone(err error) error {
+	if kind := errs.KindOf(err); kind == errs.KindUnknownOutcome || kind == errs.KindInternal {
+		return errs.New(errs.KindUnavailable, errs.CodeUnavailable, "not available; try again").Wrap(err)
+	}
+	return err
 }
 
 func (a *API) createMember(ctx context.Context, f *envelope.Fields) (any, error) {

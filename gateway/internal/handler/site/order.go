@@ -2,7 +2,6 @@ package site
 
 import (
 	"context"
-	"slices"
 	"strconv"
 
 	"mscoin/gateway/internal/client"
@@ -104,7 +103,7 @@ func (a *API) addOrder(ctx context.Context, c *call) (any, error) {
 	if !a.countOrder(key) {
 		return nil, errs.New(errs.KindTooManyRequests, errs.CodeRateLimited, "too many new orders")
 	}
-	resp, err := a.backends.Exchange.PlaceOrder(ctx, &exchangepb.PlaceOrderRequest{Order: request})
+	resp, err := client.PlaceOrder(ctx, a.backends, a.positions, request)
 	if err != nil {
 		if kind := errs.KindOf(err); kind != errs.KindUnknownOutcome && kind != errs.KindInternal {
 			a.limits.Orders10s.Return(key, 1)
@@ -112,7 +111,6 @@ func (a *API) addOrder(ctx context.Context, c *call) (any, error) {
 		}
 		return nil, unknownIfInternal(err)
 	}
-	a.remember(ctx, c.member, resp.GetPosition(), resp.GetTouchedMemberIds())
 	return a.orderOf(ctx, resp.GetOrder()), nil
 }
 
@@ -161,14 +159,6 @@ func (a *API) newOrder(ctx context.Context, c *call) (*exchangepb.NewOrder, erro
 		return nil, envelope.BadRequest("type must be LIMIT_PRICE or MARKET_PRICE")
 	}
 	return request, c.Err()
-}
-
-// remember notes, before the answer goes out, what later reads must see.
-func (a *API) remember(ctx context.Context, memberID int64, position *exchangepb.Position, touched []int64) {
-	if !slices.Contains(touched, memberID) {
-		touched = append(slices.Clone(touched), memberID)
-	}
-	a.positions.Remember(ctx, position.GetSymbol(), position.GetSeq(), touched...)
 }
 
 // unknownIfInternal keeps a write that broke from being called a failure.
@@ -253,6 +243,6 @@ func (a *API) cancelOrder(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, unknownIfInternal(err)
 	}
-	a.remember(ctx, c.member, resp.GetPosition(), nil)
+	a.positions.Remember(ctx, resp.GetPosition().GetSymbol(), resp.GetPosition().GetSeq(), c.member)
 	return a.orderOf(ctx, resp.GetOrder()), nil
 }

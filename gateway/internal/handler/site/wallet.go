@@ -50,12 +50,17 @@ func (a *API) listWallets(ctx context.Context, c *call) (any, error) {
 
 // getWallet is /uc/asset/wallet/:coinName.
 func (a *API) getWallet(ctx context.Context, c *call) (any, error) {
-	wallets, err := a.wallets(ctx, c.member, c.path("coinName"))
+	errNoCoin := errs.New(errs.KindNotFound, errs.CodeUnknownCoin, "no such coin")
+	coin := c.path("coinName")
+	if coin == "" {
+		return nil, errNoCoin // a name that is too long; "" would be all coins
+	}
+	wallets, err := a.wallets(ctx, c.member, coin)
 	if err != nil {
 		return nil, err
 	}
 	if len(wallets) == 0 {
-		return nil, errs.New(errs.KindNotFound, errs.CodeUnknownCoin, "no such coin")
+		return nil, errNoCoin
 	}
 	return wallets[0], nil
 }

@@ -2,7 +2,6 @@ package spot
 
 import (
 	"context"
-	"slices"
 	"strconv"
 
 	"mscoin/gateway/internal/client"
@@ -26,7 +25,7 @@ func (a *API) placeOrder(ctx context.Context, c *call) (any, error) {
 	if limited := a.countOrder(c); limited != nil {
 		return nil, limited
 	}
-	resp, err := a.backends.Exchange.PlaceOrder(ctx, &exchangepb.PlaceOrderRequest{Order: request})
+	resp, err := client.PlaceOrder(ctx, a.backends, a.positions, request)
 	if err != nil {
 		failure := orderFailure(err, request, symbol)
 		if failure.status < 500 {
@@ -34,7 +33,6 @@ func (a *API) placeOrder(ctx context.Context, c *call) (any, error) {
 		}
 		return nil, failureWithCause{failure, err}
 	}
-	a.remember(ctx, c.member, resp.GetPosition(), resp.GetTouchedMemberIds())
 	switch length {
 	case responseAck:
 		return ackOf(resp.GetOrder()), nil
@@ -273,12 +271,9 @@ func (a *API) uncountOrder(c *call) {
 	c.answer.Del("X-MBX-ORDER-COUNT-1D")
 }
 
-// remember notes, before the answer goes out, what later reads must see.
-func (a *API) remember(ctx context.Context, member int64, position *exchangepb.Position, touched []int64) {
-	if !slices.Contains(touched, member) {
-		touched = append(slices.Clone(touched), member)
-	}
-	a.positions.Remember(ctx, position.GetSymbol(), position.GetSeq(), touched...)
+// remember notes, before the answer goes out, what the member's later reads must see.
+func (a *API) remember(ctx context.Context, member int64, position *exchangepb.Position) {
+	a.positions.Remember(ctx, position.GetSymbol(), position.GetSeq(), member)
 }
 
 // cancelOrder is DELETE /api/v3/order.
@@ -308,7 +303,7 @@ func (a *API) cancelOrder(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, failureWithCause{failureOfCancel(err), err}
 	}
-	a.remember(ctx, c.member, resp.GetPosition(), nil)
+	a.remember(ctx, c.member, resp.GetPosition())
 	return cancelledOf(resp.GetOrder(), cancelID), nil
 }
 
@@ -337,7 +332,7 @@ func (a *API) cancelOpenOrders(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, failureWithCause{failureOfCancel(err), err}
 	}
-	a.remember(ctx, c.member, resp.GetPosition(), nil)
+	a.remember(ctx, c.member, resp.GetPosition())
 	if len(resp.GetOrders()) == 0 {
 		return nil, errUnknownSent
 	}
@@ -368,6 +363,9 @@ func (a *API) getOrder(ctx context.Context, c *call) (any, error) {
 	}
 	if clientOrderID != "" && resp.GetOrder().GetClientOrderId() != clientOrderID {
 		return nil, errNoSuchOrder // both ids were sent, and only one is the order's
+	}
+	if resp.GetOrder().GetState() == eventpb.OrderState_ORDER_STATE_REJECTED {
+		return nil, errNoSuchOrder // its member was told that nothing has happened
 	}
 	return orderOf(resp.GetOrder()), nil
 }
