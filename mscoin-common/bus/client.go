@@ -178,7 +178,9 @@ func (c *Client) checkProduce(ctx context.Context, msgs []Message) error {
 }
 
 // notSent reports whether err proves that the batch was not appended: it found no leader to go to,
-// no connection could be opened, or the broker refused it before writing.
+// no connection could be opened, or the broker refused it before writing. A broker that has lost the
+// partition while it waited for its replicas also says "not the leader" or "unknown partition", of a batch
+// that it has appended and the new leader may have: those prove nothing.
 func notSent(err error) bool {
 	if routing, ok := errors.AsType[*produce.Error](err); ok && routing != nil {
 		return true
@@ -194,8 +196,7 @@ func notSent(err error) bool {
 		return false
 	}
 	switch code { //nolint:exhaustive // every other code leaves the outcome unknown
-	case kafka.InvalidMessage, kafka.UnknownTopicOrPartition, kafka.NotLeaderForPartition,
-		kafka.MessageSizeTooLarge, kafka.InvalidTopic, kafka.RecordListTooLarge,
+	case kafka.InvalidMessage, kafka.MessageSizeTooLarge, kafka.InvalidTopic, kafka.RecordListTooLarge,
 		kafka.NotEnoughReplicas, kafka.InvalidRequiredAcks, kafka.TopicAuthorizationFailed,
 		kafka.InvalidTimestamp, kafka.PolicyViolation, kafka.UnsupportedForMessageFormat:
 		return true

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -209,6 +210,27 @@ func TestClient_Produce(t *testing.T) {
 		})
 		if _, err := client.Produce(ctx, faultTopic, 0, []bus.Message{{Value: []byte("x")}}); !errors.Is(err, context.Canceled) || errors.Is(err, bus.ErrNotSent) {
 			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("a leader that has lost the partition leaves the outcome unknown: it may have appended before (H14)", func(t *testing.T) {
+		const unknownPartition, notLeader = 3, 6
+		for _, code := range []int16{unknownPartition, notLeader} {
+			c, client := faultyCluster(t)
+			write(t, client, "a")
+			c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				res, ok := req.ResponseKind().(*kmsg.ProduceResponse)
+				if !ok {
+					t.Errorf("no produce response: %T", req.ResponseKind())
+				}
+				p := kmsg.NewProduceResponseTopicPartition()
+				p.ErrorCode = code
+				res.Topics = []kmsg.ProduceResponseTopic{{Topic: faultTopic, Partitions: []kmsg.ProduceResponseTopicPartition{p}}}
+				return res, nil, true
+			})
+			_, err := client.Produce(t.Context(), faultTopic, 0, []bus.Message{{Value: []byte("x")}})
+			if want := kafka.Error(code); !errors.Is(err, want) || errors.Is(err, bus.ErrNotSent) {
+				t.Errorf("got %v, want %v with an unknown outcome", err, want)
+			}
 		}
 	})
 	t.Run("a refusal of the broker is certainly not written", func(t *testing.T) {
