@@ -277,6 +277,19 @@ func TestService_Unknown(t *testing.T) {
 		r.settled(c.Position)
 		r.balances(map[int64]map[string]string{1: {"USDT": "1000000.00000000"}})
 	})
+	t.Run("a hold that no record names is returned by the sweeper, even when its order is not stored (H1)", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, 1)
+		if _, err := r.wallet.hold(&walletpb.PlaceHoldRequest{OrderId: 1 << 40, MemberId: 1, Coin: "USDT", Amount: "10", Symbol: btc}); err != nil {
+			t.Fatal(err)
+		}
+		r.atRest()
+		r.balances(map[int64]map[string]string{1: {"USDT": "1000000.00000000"}})
+		if _, err := r.wallet.hold(&walletpb.PlaceHoldRequest{OrderId: 1<<40 + 1, MemberId: 1, Coin: "USDT", Amount: "10", Symbol: btc}); err != nil {
+			t.Fatal(err)
+		}
+		r.atRest() // not only once
+	})
 	t.Run("a wallet that is away refuses before anything is held, and the sweeper ends the intent", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, 1)
