@@ -355,6 +355,51 @@ func TestMachine_Cancel(t *testing.T) {
 	})
 }
 
+// A record that does not fit into a message would end the process at every replay.
+func TestMachine_Largest(t *testing.T) {
+	const price, each, first = 900_000 * usdt, bitcoin / 5, maxID - 2*maxBookOrders
+	full := func(t *testing.T, member func(i int64) int64) *rig {
+		r := &rig{t: t, m: NewMachine(0, func() matching.Engine { return matching.New() }), nowMs: 1_000_000, id: 1000}
+		listing := rules(btc, "BTC", "USDT")
+		listing.GetSetRules().MaxBookOrders = maxBookOrders
+		r.do(listing)
+		for i := range int64(maxBookOrders) {
+			if got := r.place(placing(first+i, member(i), sell, price+i*1_000_000, each)); got.Result.Rejected {
+				t.Fatalf("order %d: %v", i, got.Result)
+			}
+		}
+		refused(t, r.place(placing(first-1, 1, sell, price, each)), order.ReasonBookFull)
+		return r
+	}
+	fits := func(t *testing.T, body *eventpb.RecordBody) {
+		t.Helper()
+		size := proto.Size(body)
+		t.Logf("%d trades, %d orders, %d bytes", len(body.Trades), len(body.Orders), size)
+		if size+len(btc)+256 > bus.MaxBatchBytes {
+			t.Errorf("the record has %d bytes", size)
+		}
+	}
+	t.Run("the record of a sweep through a full book fits into a message (H5)", func(t *testing.T) {
+		r := full(t, func(i int64) int64 { return maxID - 1 - i })
+		sweep := placing(maxID-1, maxID-1, buy, 1_000_000*usdt, each*maxBookOrders)
+		sweep.TimeInForce = eventpb.TimeInForce_TIME_IN_FORCE_IOC // one that could rest is refused
+		sweep.SelfTradePrevention = eventpb.SelfTradePrevention_SELF_TRADE_PREVENTION_NONE
+		body := r.place(sweep)
+		if len(body.Trades) != maxBookOrders || len(body.Orders) != maxBookOrders+1 || len(body.Levels) != maxBookOrders {
+			t.Fatalf("%d trades, %d orders, %d levels: %v", len(body.Trades), len(body.Orders), len(body.Levels), body.Result)
+		}
+		fits(t, body)
+	})
+	t.Run("a member with a full book of orders cancels all of them in one record that fits (H5)", func(t *testing.T) {
+		r := full(t, func(int64) int64 { return maxID - 1 })
+		body := r.do(&eventpb.Command{Symbol: btc, Body: &eventpb.Command_CancelAll{CancelAll: &eventpb.CancelAllCommand{MemberId: maxID - 1}}})
+		if len(body.Orders) != maxBookOrders {
+			t.Fatalf("%d orders: %v", len(body.Orders), body.Result)
+		}
+		fits(t, body)
+	})
+}
+
 func TestMachine_Poison(t *testing.T) {
 	r := newRig(t)
 	t.Run("what is no command is a record that refuses it", func(t *testing.T) {
