@@ -366,6 +366,18 @@ type counter struct{ n int64 }
 
 func (c *counter) Next(context.Context) (int64, error) { c.n++; return c.n, nil }
 
+// slowLog writes nothing before written is closed.
+type slowLog struct {
+	*fakeLog
+
+	written chan struct{}
+}
+
+func (l slowLog) Produce(ctx context.Context, topic string, partition int, msgs []bus.Message) (int64, error) {
+	<-l.written
+	return l.fakeLog.Produce(ctx, topic, partition, msgs)
+}
+
 func TestGate(t *testing.T) {
 	logx.Disable()
 	start := func(t *testing.T, l *fakeLog, wait time.Duration) (*Gate, *Sequencer) {
@@ -425,6 +437,22 @@ func TestGate(t *testing.T) {
 		}
 		if l.len(bus.TopicCommands) != 1 || g.waiters.len() != 0 {
 			t.Error("the command is not in the log, or a waiter is left")
+		}
+	})
+	t.Run("a caller who gives up while its command is being written does not call it a failure: it still lands (H14)", func(t *testing.T) {
+		l := slowLog{newFakeLog(), make(chan struct{})}
+		g := NewGate(GateConfig{Log: l, IDs: &counter{}, Partitions: 1, WaitTimeout: 20 * time.Millisecond})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { _ = g.Run(ctx, 0); close(done) }()
+		if _, err := g.Place(t.Context(), r, sale(1)); !errors.Is(err, errUnknown) || errors.Is(err, errNotSent) {
+			t.Errorf("got %v", err)
+		}
+		close(l.written)
+		cancel()
+		<-done
+		if l.len(bus.TopicCommands) != 1 {
+			t.Error("the command is not in the log")
 		}
 	})
 	t.Run("when the sequencer dies its callers learn at once that the outcome is unknown", func(t *testing.T) {
