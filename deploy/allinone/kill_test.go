@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,7 +18,32 @@ import (
 	"github.com/shopspring/decimal"
 )
 
+// killRounds is how often the exchange is killed; MSCOIN_TEST_KILL_ROUNDS=100 makes it a long run, which also
+// stops the process for seconds, as a laptop's lid does.
 const killRounds = 4
+
+func rounds(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("MSCOIN_TEST_KILL_ROUNDS")
+	if text == "" {
+		return killRounds
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("MSCOIN_TEST_KILL_ROUNDS is %q", text)
+	}
+	return n
+}
+
+// suspend stops the process for up to 14 s, longer than an order's deadline and a write's patience.
+func (e *exchange) suspend(r *rand.Rand) {
+	_ = e.cmd.Process.Signal(syscall.SIGSTOP)
+	pause(time.Duration(r.IntN(14_000)) * time.Millisecond)
+	_ = e.cmd.Process.Signal(syscall.SIGCONT)
+	pause(time.Duration(r.IntN(2000)) * time.Millisecond)
+}
+
+func pause(d time.Duration) { <-time.After(d) }
 
 // acked is an order whose placing was acknowledged to the client.
 type acked struct {
@@ -90,12 +117,14 @@ func clientsOf(e *exchange) []*binance.Client {
 func TestExchange_Kill9(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	total := rounds(t)
 	dir, addr := t.TempDir(), freeAddr(t)
 	e := startExchange(t, dir, addr)
 	clients := clientsOf(e)
 	before := totals(t, clients)
 	l := &load{}
-	for round := range killRounds {
+	for round := range total {
 		ctx, cancel := context.WithCancel(t.Context())
 		finished := make(chan struct{})
 		go func() { defer close(finished); l.run(ctx, clients, seed+uint64(round)) }()
@@ -106,12 +135,21 @@ func TestExchange_Kill9(t *testing.T) {
 			}
 			return nil
 		})
+		if total > killRounds && r.IntN(2) == 0 {
+			e.suspend(r)
+		}
 		e.kill()
 		cancel()
 		<-finished
+		for range r.IntN(3) { // the start and the replay are cut off, too
+			starting := start(t, program(t, "mscoin/deploy/allinone"), []string{"MSCOIN_DATA=" + dir, "MSCOIN_ADDR=" + addr})
+			pause(time.Duration(r.IntN(600)) * time.Millisecond)
+			starting.kill()
+		}
 		e = startExchange(t, dir, addr)
+		mustReconcile(t, dir)
 	}
-	t.Logf("%d orders acknowledged, %d kills", l.count.Load(), killRounds)
+	t.Logf("%d orders acknowledged, %d kills", l.count.Load(), total)
 
 	t.Run("no acknowledged order is lost or goes back", func(t *testing.T) { l.verify(t) })
 	t.Run("no order is stuck and no money stays held once everything is cancelled", func(t *testing.T) {
