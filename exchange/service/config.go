@@ -50,7 +50,7 @@ type OrderConfig struct {
 	WaitMs int64 `json:",default=5000,range=[100:60000]"`
 	// DeadlineMs is how long after its intent an order may reach the matcher.
 	DeadlineMs int64 `json:",default=8000,range=[100:600000]"`
-	// ClientOrderIDReuseMs is how long after its end an order keeps its client order id.
+	// ClientOrderIDReuseMs is how long after its end an order that traded keeps its client order id.
 	ClientOrderIDReuseMs int64 `json:",default=60000,range=[0:86400000]"`
 	// ReadAfterMs bounds how long a read waits for the order store.
 	ReadAfterMs int64 `json:",default=1000,range=[1:10000]"`

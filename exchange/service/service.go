@@ -286,6 +286,11 @@ func (b books) OpenOrders(r symbol.Rules, member int64) int {
 	return b.of(r).OpenOrders(r.Name, member)
 }
 
+// Open implements app.Book.
+func (b books) Open(r symbol.Rules, orderID int64) (int64, bool) {
+	return b.of(r).Open(r.Name, orderID)
+}
+
 // Hold implements app.Book.
 func (b books) Hold(r symbol.Rules, o *order.Order) (order.Hold, error) {
 	return b.of(r).Hold(r, o)

@@ -79,6 +79,8 @@ type Book interface {
 	Phase(r symbol.Rules) (order.Phase, bool)
 	// OpenOrders of a member on the symbol.
 	OpenOrders(r symbol.Rules, member int64) int
+	// Open reports whether an order is open in the book, and the symbol's last record.
+	Open(r symbol.Rules, orderID int64) (seq int64, open bool)
 	// Hold an order needs by the book as it is.
 	Hold(r symbol.Rules, o *order.Order) (order.Hold, error)
 }
@@ -142,7 +144,7 @@ var (
 type Config struct {
 	// PlaceDeadline is how long after its intent a Place may reach the matcher.
 	PlaceDeadline time.Duration
-	// ClientOrderIDReuseAfter is how long after its end an order keeps its client
+	// ClientOrderIDReuseAfter is how long after its end an order that traded keeps its client
 	// order id, so that a repeated request is still recognised.
 	ClientOrderIDReuseAfter time.Duration
 	// ReadAfterTimeout bounds how long a read waits for the order store.

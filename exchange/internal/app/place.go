@@ -131,14 +131,14 @@ func (a *App) placed(r symbol.Rules, o *order.Order, res *order.Result) (*Placed
 	return p, nil
 }
 
-// storeIntent stores the order. A client order id that a final order has kept long
-// enough is taken over, once.
+// storeIntent stores the order. A client order id that an order no longer needs is
+// taken over, once.
 func (a *App) storeIntent(ctx context.Context, o *order.Order) error {
 	err := a.deps.Store.InsertOrder(ctx, o)
 	if !errors.Is(err, ErrDuplicate) {
 		return err
 	}
-	holder, findErr := a.deps.Store.FindActive(ctx, o.MemberID, o.ClientOrderID)
+	holder, findErr := a.holder(ctx, o)
 	if errors.Is(findErr, ErrNotFound) {
 		return a.deps.Store.InsertOrder(ctx, o) // it was given free meanwhile
 	}
@@ -154,14 +154,36 @@ func (a *App) storeIntent(ctx context.Context, o *order.Order) error {
 	return a.deps.Store.InsertOrder(ctx, o)
 }
 
-// reusable reports whether the client order id of a stored order may be used again:
-// at once if it was rejected, since nothing came of it; otherwise some time after its
-// end, so that a repeated request does not trade twice.
+// holder returns the order that has o's client order id. If the matcher has ended it
+// and the order store does not know yet, it waits: a client that was told of the end
+// may use the id again.
+func (a *App) holder(ctx context.Context, o *order.Order) (Found, error) {
+	found, err := a.deps.Store.FindActive(ctx, o.MemberID, o.ClientOrderID)
+	if err != nil || found.State.Final() {
+		return found, err
+	}
+	r, err := a.rules(found.Symbol)
+	if err != nil {
+		return found, err
+	}
+	seq, open := a.deps.Book.Open(r, found.ID)
+	if open {
+		return found, nil
+	}
+	if err := a.waitRead(ctx, []Position{{found.Symbol, seq}}); err != nil {
+		return found, err
+	}
+	return a.deps.Store.FindActive(ctx, o.MemberID, o.ClientOrderID)
+}
+
+// reusable reports whether the client order id of a stored order may be used again: at
+// its end if nothing of it traded; otherwise some time later, so that a request that
+// is repeated after a lost answer does not trade twice.
 func (a *App) reusable(holder Found) bool {
 	if !holder.State.Final() {
 		return false
 	}
-	return holder.State == order.StateRejected ||
+	return holder.TradedAmount == 0 ||
 		a.deps.Clock.NowMs()-holder.UpdateTimeMs > a.cfg.ClientOrderIDReuseAfter.Milliseconds()
 }
 

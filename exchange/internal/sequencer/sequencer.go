@@ -253,6 +253,19 @@ func (s *Sequencer) OpenOrders(name string, member int64) int {
 	return len(b.members[uint64(member)])
 }
 
+// Open reports whether the order is open in the symbol's book, and the number of the
+// symbol's last record, which may not be published yet.
+func (s *Sequencer) Open(name string, orderID int64) (seq int64, open bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	b, ok := s.m.books[name]
+	if !ok || orderID <= 0 {
+		return 0, false
+	}
+	_, open = b.engine.Order(uint64(orderID))
+	return b.seq, open
+}
+
 // Hold computes what an order needs held by the book as it is now.
 func (s *Sequencer) Hold(r symbol.Rules, o *order.Order) (order.Hold, error) {
 	s.mu.RLock()
