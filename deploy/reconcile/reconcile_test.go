@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"mscoin/mscoin-common/bus"
@@ -263,16 +264,17 @@ func TestRun_UnderLoad(t *testing.T) {
 			in := install(t, config)
 			ctx, cancel := context.WithCancel(t.Context())
 			written := make(chan error, 1)
-			count := 0
+			var count atomic.Int64
 			go func() {
 				var err error
-				for ctx.Err() == nil && err == nil {
-					count++
-					err = in.deposit(int64(count))
+				for n := int64(1); ctx.Err() == nil && err == nil; n++ {
+					err = in.deposit(n)
+					count.Store(n)
 				}
 				written <- err
 			}()
-			for range 20 {
+			// As many as it takes for both to have happened often, however busy the machine is.
+			for i := 0; i < 20 || i < 1000 && count.Load() < 20; i++ {
 				if code, out, errs := in.reconcile(); code != exitClean {
 					t.Errorf("exit %d\n%s%s", code, out, errs)
 					break
@@ -282,8 +284,8 @@ func TestRun_UnderLoad(t *testing.T) {
 			if err := <-written; err != nil {
 				t.Fatal(err)
 			}
-			if count < 20 {
-				t.Errorf("only %d deposits meanwhile", count)
+			if n := count.Load(); n < 20 {
+				t.Errorf("only %d deposits meanwhile", n)
 			}
 		})
 	}
