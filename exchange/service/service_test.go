@@ -226,11 +226,6 @@ func TestService_Refusals(t *testing.T) {
 			}
 			r.settled(res.Position)
 		})
-		t.Run("a repeated request is recognised for a while after the order has ended", func(t *testing.T) {
-			if _, err := r.place(o); errs.CodeOf(err) != errs.CodeDuplicateClientOrderID {
-				t.Errorf("got %v", err)
-			}
-		})
 	})
 }
 
