@@ -124,7 +124,6 @@ type ledger struct {
 type facts struct {
 	side                     matching.Side
 	cumQty, cumQuote, cumFee int64
-	held                     int64
 }
 
 func (l *ledger) see(events []matching.Event) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"mscoin/exchange/matching"
@@ -15,7 +16,7 @@ func imageOf(head image.Head, bids, asks, waiting []image.Order) []byte {
 	w := image.NewWriter(nil)
 	w.Head(&head, len(bids), len(asks), len(waiting))
 	sum := head.Hash()
-	for _, o := range append(bids[:len(bids):len(bids)], asks...) {
+	for _, o := range append(slices.Clip(bids), asks...) {
 		w.Rest(&o)
 		sum += image.Rest(o.ID, o.Member, o.Seq, o.Side, o.Price, o.Leaves, o.MakerFee)
 		sum += image.Filled(o.ID, o.CumQty, o.CumQuote, o.CumFee)

@@ -21,7 +21,7 @@ func (bucketRow) TableName() string { return "attempt_bucket" }
 // Take counts one more in every bucket, or in none when one is full.
 func (s *Store) Take(ctx context.Context, buckets []app.Bucket, nowMs int64) (waitMs int64, err error) {
 	buckets = sorted(buckets)
-	err = s.db.Tx(ctx, func(tx *database.Tx) error { //nolint:contextcheck // the transaction has it
+	err = s.db.Tx(ctx, func(tx *database.Tx) error {
 		waitMs = 0
 		rows, err := lockBuckets(tx, buckets, nowMs)
 		if err != nil {

@@ -43,7 +43,7 @@ func (codeRow) TableName() string { return "verification_code" }
 
 // SaveCode stores the code of a contact in place of an earlier one.
 func (s *Store) SaveCode(ctx context.Context, c app.Code) error {
-	return s.db.Tx(ctx, func(tx *database.Tx) error { //nolint:contextcheck // the transaction has it
+	return s.db.Tx(ctx, func(tx *database.Tx) error {
 		row := codeRow{ContactHash: c.ContactHash, CodeHash: c.CodeHash, ExpiresMs: c.ExpiresMs}
 		res := tx.DB().Model(&codeRow{}).Where("contact_hash = ?", c.ContactHash).
 			Updates(map[string]any{"code_hash": c.CodeHash, "attempts": 0, "expires_ms": c.ExpiresMs})
@@ -81,7 +81,7 @@ func (s *Store) TryCode(ctx context.Context, contactHash, codeHash string, maxAt
 
 // AddMember stores a member with its contacts, and uses up the code.
 func (s *Store) AddMember(ctx context.Context, m app.Member, passwordHash string, use *app.Code) error {
-	return s.db.Tx(ctx, func(tx *database.Tx) error { //nolint:contextcheck // the transaction has it
+	return s.db.Tx(ctx, func(tx *database.Tx) error {
 		if use != nil {
 			res := tx.DB().Where("contact_hash = ? AND code_hash = ?", use.ContactHash, use.CodeHash).Delete(&codeRow{})
 			if res.Error != nil {
