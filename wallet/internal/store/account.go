@@ -51,7 +51,7 @@ func (s *Store) deposit(ctx context.Context, tx *database.Tx, d app.Deposit, txI
 	b := s.in(ctx, tx)
 	now := s.clk.NowMs()
 	row := depositRow{Reference: d.Reference, MemberID: d.MemberID, Coin: d.Coin, Amount: d.Amount, TxID: txID, Time: now}
-	fresh, err := tx.InsertIfAbsent(&row) //nolint:contextcheck // the transaction has it
+	fresh, err := tx.InsertIfAbsent(&row)
 	if err != nil {
 		return app.Wallet{}, false, err
 	}
@@ -172,7 +172,7 @@ func (s *Store) Coin(ctx context.Context, name string) (app.Coin, bool, error) {
 // CreateCoin lists a coin, or returns the one that has its name.
 func (s *Store) CreateCoin(ctx context.Context, c app.Coin) (app.Coin, error) {
 	var listed app.Coin
-	err := s.db.Tx(ctx, func(tx *database.Tx) error { //nolint:contextcheck // the transaction has it
+	err := s.db.Tx(ctx, func(tx *database.Tx) error {
 		row := coinRow{Name: c.Name, FullName: c.FullName, Scale: c.Scale, Time: s.clk.NowMs()}
 		fresh, err := tx.InsertIfAbsent(&row)
 		if err == nil && !fresh {
