@@ -48,6 +48,7 @@ func TestRules_Validate(t *testing.T) {
 		"negative quote scale":   func(r *symbol.Rules) { r.QuoteScale = -1 },
 		"no tick":                func(r *symbol.Rules) { r.TickUnits = 0 },
 		"negative lot":           func(r *symbol.Rules) { r.LotUnits = -1 },
+
 		"tick × lot below one quote unit rounds":            func(r *symbol.Rules) { r.TickUnits, r.LotUnits = 1, 1 },
 		"tick × lot with a fraction of a unit rounds":       func(r *symbol.Rules) { r.TickUnits, r.LotUnits = 1_000_001, 1_000 },
 		"tick × lot overflows":                              func(r *symbol.Rules) { r.TickUnits, r.LotUnits = math.MaxInt64/2, 3 },
