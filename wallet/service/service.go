@@ -47,6 +47,7 @@ type Service struct {
 	redis     redis.UniversalClient // nil without locks
 	store     *store.Store
 	consumers []*stream.Consumer
+	app       *app.App
 	server    *rpc.Server
 
 	serving atomic.Bool
@@ -81,10 +82,10 @@ func (s *Service) build(ctx context.Context) (err error) {
 	if err = s.buildConsumers(s.store, progress); err != nil {
 		return err
 	}
-	useCases := app.New(s.store, progress, s.clk)
+	s.app = app.New(s.store, progress, s.clk)
 	s.server, err = rpc.NewServer(
 		rpc.ServerConfig{Name: s.cfg.Name, ListenOn: s.cfg.ListenOn, InternalToken: s.cfg.InternalToken},
-		func(g *grpc.Server) { walletpb.RegisterWalletServiceServer(g, server.New(useCases)) },
+		func(g *grpc.Server) { walletpb.RegisterWalletServiceServer(g, server.New(s.app)) },
 	)
 	return err
 }
@@ -129,6 +130,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for i, c := range s.consumers {
 		g.Go("settlement "+strconv.Itoa(i), c.Run)
 	}
+	g.Go("holds", s.app.Run)
 	g.Add("rpc", s.server.Start, s.server.Stop)
 	g.Add("ready", s.setServing(true), s.setServing(false))
 	return g.Run(ctx)

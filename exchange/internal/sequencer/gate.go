@@ -8,9 +8,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"mscoin/exchange/internal/batch"
 	"mscoin/exchange/order"
 	eventpb "mscoin/grpc-common/gen/event/v1"
+	"mscoin/mscoin-common/batch"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/symbol"

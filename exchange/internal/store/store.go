@@ -12,8 +12,8 @@ import (
 	"gorm.io/gorm"
 
 	"mscoin/exchange/internal/app"
-	"mscoin/exchange/internal/batch"
 	"mscoin/exchange/order"
+	"mscoin/mscoin-common/batch"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/errs"

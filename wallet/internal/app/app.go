@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"mscoin/mscoin-common/batch"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/money"
@@ -190,15 +191,22 @@ type App struct {
 	store   Store
 	settled Settled
 	clk     clock.Clock
+	holds   *batch.Writer[*holding]
 
 	mu    sync.RWMutex
 	coins map[string]Coin // listed coins never change, so they may be kept
 }
 
-// New returns the use cases over a store.
+// New returns the use cases over a store. Holds are only placed while Run runs.
 func New(store Store, settled Settled, clk clock.Clock) *App {
-	return &App{store: store, settled: settled, clk: clk, coins: make(map[string]Coin)}
+	a := &App{store: store, settled: settled, clk: clk, coins: make(map[string]Coin)}
+	a.holds = batch.New(maxHolds, a.placeHolds)
+	return a
 }
+
+// Run places the holds that arrive, those that arrive together in one transaction,
+// until ctx ends.
+func (a *App) Run(ctx context.Context) error { return a.holds.Run(ctx) }
 
 // coin returns a listed coin, ErrUnknownCoin otherwise.
 func (a *App) coin(ctx context.Context, name string) (Coin, error) {

@@ -2,10 +2,16 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"mscoin/mscoin-common/batch"
+	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/money"
 )
+
+// maxHolds bounds the holds of one transaction, and those that wait for the next.
+const maxHolds = 256
 
 // PlaceHold is a request of the exchange to set money aside for an order.
 type PlaceHold struct {
@@ -44,14 +50,79 @@ func (a *App) PlaceHold(ctx context.Context, in PlaceHold) (held string, err err
 	if req.MinAmount > req.Amount {
 		return "", badRequest("min amount is above amount")
 	}
-	results, err := a.store.PlaceHolds(ctx, []HoldRequest{req})
+	units, err := a.hold(ctx, req)
 	if err != nil {
-		return "", fmt.Errorf("place hold of order %d: %w", in.OrderID, err)
-	}
-	if err := results[0].Err; err != nil {
 		return "", err
 	}
-	return money.Format(results[0].Held, c.Scale), nil
+	return money.Format(units, c.Scale), nil
+}
+
+// holding is a request that shares its transaction with others, and its answer. The
+// answer belongs to the writer until it has said that it is there.
+type holding struct {
+	req  HoldRequest
+	held int64
+}
+
+// hold places one hold, together with those that arrive while others are written.
+func (a *App) hold(ctx context.Context, req HoldRequest) (int64, error) {
+	h := &holding{req: req}
+	err := a.holds.Do(ctx, h)
+	switch {
+	case err == nil:
+		return h.held, nil
+	case errors.Is(err, batch.ErrNotTaken):
+		err = errs.New(errs.KindUnavailable, errs.CodeUnavailable, "the wallet is busy").Wrap(err)
+	case errors.Is(err, batch.ErrAbandoned):
+		err = errs.New(errs.KindUnknownOutcome, errs.CodeUnknownOutcome, "the wallet has not answered in time").Wrap(err)
+	case errors.Is(err, ErrInsufficientBalance), errors.Is(err, ErrHoldRefused), errors.Is(err, ErrMismatch):
+		return 0, err
+	}
+	return 0, fmt.Errorf("place hold of order %d: %w", req.OrderID, err)
+}
+
+// placeHolds places holds in one transaction. When that fails for a reason that may
+// be one request's alone, each is tried by itself, so that nobody pays for another.
+func (a *App) placeHolds(ctx context.Context, batch []*holding) []error {
+	all := make([]error, len(batch))
+	err := a.placeTogether(ctx, batch, all)
+	if err == nil {
+		return all
+	}
+	if len(batch) == 1 || everybodys(err) {
+		for i := range all {
+			all[i] = err
+		}
+		return all
+	}
+	for i := range batch {
+		if err := a.placeTogether(ctx, batch[i:i+1], all[i:i+1]); err != nil {
+			all[i] = err
+		}
+	}
+	return all
+}
+
+// placeTogether fills in the answer of each request, or returns why none has one.
+func (a *App) placeTogether(ctx context.Context, batch []*holding, refusals []error) error {
+	reqs := make([]HoldRequest, len(batch))
+	for i := range batch {
+		reqs[i] = batch[i].req
+	}
+	results, err := a.store.PlaceHolds(ctx, reqs)
+	if err != nil {
+		return err
+	}
+	for i := range results {
+		batch[i].held, refusals[i] = results[i].Held, results[i].Err
+	}
+	return nil
+}
+
+// everybodys reports whether an error is the database's and not one request's.
+func everybodys(err error) bool {
+	kind := errs.KindOf(err)
+	return kind == errs.KindUnavailable || kind == errs.KindUnknownOutcome
 }
 
 // ReleaseHold gives back the money of an order that is known never to reach the

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"mscoin/exchange/internal/batch"
+	"mscoin/mscoin-common/batch"
 )
 
 func run(t *testing.T, w *batch.Writer[int]) context.CancelFunc {
