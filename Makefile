@@ -105,6 +105,14 @@ test-stack: ## try the real servers: settings, kill -9, loss of a broker
 bench-matching: ## measure the order book against its floor and its rivals
 	@cd exchange/matching/bench && go run .
 
+.PHONY: bench-settlement
+bench-settlement: ## measure the settlement against a loop of one order at a time, on the same servers
+	@go run ./wallet/settlement/bench $(BENCH_FLAGS)
+
+.PHONY: bench-orders
+bench-orders: ## load a running exchange with the demo accounts' orders, wait until settled, reconcile
+	@go run ./deploy/bench/orders $(BENCH_FLAGS)
+
 ##@ Help
 .PHONY: help
 help: ## show this list

@@ -116,8 +116,9 @@ func (c *guardConnector) Connect(ctx context.Context) (driver.Conn, error) {
 // guardConn is used by one goroutine at a time, as database/sql promises.
 type guardConn struct {
 	inner  driver.Conn
-	state  *txState // of the running transaction, nil outside one
-	broken bool     // must not go back to the pool
+	state  *txState              // of the running transaction, nil outside one
+	broken bool                  // must not go back to the pool
+	stmts  map[string]*guardStmt // prepared statements that are kept, by text
 }
 
 var (
@@ -201,6 +202,9 @@ func (c *guardConn) PrepareContext(ctx context.Context, query string) (driver.St
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if stmt, ok := c.kept(ctx, query); ok {
+		return stmt, nil
+	}
 	var stmt driver.Stmt
 	var err error
 	if preparer, ok := c.inner.(driver.ConnPrepareContext); ok {
@@ -211,7 +215,9 @@ func (c *guardConn) PrepareContext(ctx context.Context, query string) (driver.St
 	if err != nil {
 		return nil, c.note(ctx, err)
 	}
-	return &guardStmt{Stmt: stmt, conn: c}, nil
+	guarded := &guardStmt{Stmt: stmt, conn: c}
+	c.keep(ctx, query, guarded)
+	return guarded, nil
 }
 
 // Prepare is never called: PrepareContext is there.
@@ -288,6 +294,8 @@ type guardStmt struct {
 	driver.Stmt
 
 	conn *guardConn
+	kept bool // the connection keeps it
+	busy bool // kept, and handed out
 }
 
 var (

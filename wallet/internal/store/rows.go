@@ -141,7 +141,7 @@ func (b *batch) lockHolds(ids []int64) (map[int64]*hold, error) {
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	found := make(map[int64]*hold, len(ids))
-	for chunk := range slices.Chunk(ids, rowsPerStatement) {
+	for chunk := range slices.Chunk(ids, rowsPerQuery) {
 		args := make([]any, len(chunk))
 		for i, id := range chunk {
 			args[i] = id

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,6 @@ type batch struct {
 type pool interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 }
 
 func (s *Store) in(ctx context.Context, tx *database.Tx) *batch {
@@ -48,7 +48,7 @@ type table struct {
 	columns []string
 }
 
-// insert adds rows, one statement for every rowsPerStatement of them.
+// insert adds rows.
 func (b *batch) insert(t table, rows int, values func(args []any, row int) []any) error {
 	return b.write(t, "insert "+t.name, "", rows, values)
 }
@@ -85,50 +85,43 @@ func (b *batch) onConflict(t table, set string) string {
 	return " ON CONFLICT (" + strings.Join(t.key, ", ") + ") DO UPDATE SET " + set
 }
 
-// write inserts rows in chunks. All but the last have the same text, which SQLite
-// prepares once: reading hundreds of placeholders costs as much as the inserts. MySQL
-// takes longer statements and would need a round trip to prepare.
+// write inserts rows in statements of sizes that are powers of two, so that there
+// are few texts and every connection keeps them prepared: reading thousands of
+// values as text costs the database more than inserting them.
 func (b *batch) write(t table, step, suffix string, rows int, values func(args []any, row int) []any) error {
-	if rows == 0 {
-		return nil
-	}
-	size := rowsPerStatement
+	size := maxRowsMySQL
 	if b.dialect == database.SQLite {
-		size = rowsPerPrepared
+		size = maxRowsSQLite
 	}
-	text := func(rows int) string {
-		return "INSERT INTO " + t.name + " (" + strings.Join(t.columns, ", ") + ") VALUES " + placeholders(rows, len(t.columns)) + suffix
-	}
-	exec := func(args []any) (err error) { _, err = b.pool.ExecContext(b.ctx, text(size), args...); return err }
-	if b.dialect == database.SQLite && rows >= 2*size {
-		stmt, err := b.pool.PrepareContext(b.ctx, text(size))
-		if err != nil {
-			return fmt.Errorf("%s: %w", step, err)
+	var args []any
+	for from := 0; from < rows; {
+		for size > rows-from {
+			size /= 2
 		}
-		defer func() { _ = stmt.Close() }() // nothing is lost with a statement
-		exec = func(args []any) (err error) { _, err = stmt.ExecContext(b.ctx, args...); return err }
-	}
-	args := make([]any, 0, min(size, rows)*len(t.columns))
-	for from := 0; from < rows; from += size {
-		to := min(from+size, rows)
-		args = args[:0]
-		for row := from; row < to; row++ {
+		args = slices.Grow(args[:0], size*len(t.columns))
+		for row := from; row < from+size; row++ {
 			args = values(args, row)
 		}
-		err := b.step(step)
-		if err != nil {
+		if err := b.step(step); err != nil {
 			return err
 		}
-		if to-from == size {
-			err = exec(args)
-		} else {
-			_, err = b.pool.ExecContext(b.ctx, text(to-from), args...)
-		}
-		if err != nil {
+		if err := b.exec(t, suffix, size, args); err != nil {
 			return fmt.Errorf("%s: %w", step, err)
 		}
+		from += size
 	}
 	return nil
+}
+
+// exec inserts rows in one statement.
+func (b *batch) exec(t table, suffix string, rows int, args []any) (err error) {
+	stmt, err := b.tx.Prepare(b.ctx, "INSERT INTO "+t.name+" ("+strings.Join(t.columns, ", ")+") VALUES "+placeholders(rows, len(t.columns))+suffix)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stmt.Close()) }()
+	_, err = stmt.ExecContext(b.ctx, args...)
+	return err
 }
 
 // placeholders returns "(?,?),(?,?)" for rows of columns.

@@ -43,10 +43,12 @@ const (
 	maxSymbols = int64(1) << (52 - seqBits)
 	maxSeq     = int64(1) << seqBits
 
-	// rowsPerStatement bounds a multi-row statement: SQLite takes 32,766 parameters.
-	rowsPerStatement = 500
-	// rowsPerPrepared is the same for statements that SQLite prepares and runs often.
-	rowsPerPrepared = 50
+	// rowsPerQuery bounds the keys of one SELECT: SQLite takes 32,766 parameters.
+	rowsPerQuery = 500
+	// maxRowsMySQL and maxRowsSQLite bound the rows of one prepared statement, powers
+	// of two: a round trip costs one of them, and more rows gain nothing.
+	maxRowsMySQL  = 512
+	maxRowsSQLite = 64
 	// duplicateAttempts bounds how often a transaction is repeated because another
 	// inserted the same key between our look and our insert.
 	duplicateAttempts = 5
