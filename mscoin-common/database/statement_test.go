@@ -76,7 +76,9 @@ func TestTx_Prepare(t *testing.T) {
 	})
 	t.Run("a connection keeps a bounded number, and others work as well", func(t *testing.T) {
 		for i := range 2 * maxKept {
-			tx(func(ctx context.Context, tx *Tx) error { return insert(ctx, tx, fmt.Sprintf("INSERT INTO x VALUES (%d)", i)) })
+			tx(func(ctx context.Context, tx *Tx) error {
+				return insert(ctx, tx, fmt.Sprintf("INSERT INTO x VALUES (%d)", i))
+			})
 		}
 		if n, busy := kept(); n != maxKept || busy != 0 {
 			t.Fatalf("%d kept, %d of them busy", n, busy)
