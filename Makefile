@@ -107,7 +107,7 @@ bench-matching: ## measure the order book against its floor and its rivals
 
 .PHONY: bench-settlement
 bench-settlement: ## measure the settlement against a loop of one order at a time, on the same servers
-	@go run ./wallet/settlement/bench $(BENCH_FLAGS)
+	@go run ./wallet/bench $(BENCH_FLAGS)
 
 .PHONY: bench-orders
 bench-orders: ## load a running exchange with the demo accounts' orders, wait until settled, reconcile

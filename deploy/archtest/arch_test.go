@@ -47,12 +47,12 @@ var borders = []struct {
 	allowed []string // path fragments of importing packages, "" matches none
 	why     string
 }{
-	{"gorm.io/", []string{"/internal/store", "mscoin-common/database", "mscoin-common/idgen", "mscoin-common/testkit", "wallet/settlement/bench"}, "GORM stops at internal/store"},
+	{"gorm.io/", []string{"/internal/store", "mscoin-common/database", "mscoin-common/idgen", "mscoin-common/testkit", "wallet/bench"}, "GORM stops at internal/store"},
 	{"github.com/segmentio/kafka-go", []string{"mscoin-common/bus"}, "Kafka stops at mscoin-common/bus"},
-	{"github.com/redis/", []string{"/internal/cache", "mscoin-common/lock", "mscoin-common/testkit", "/service", "wallet/settlement/bench"}, "Redis stops at internal/cache and mscoin-common/lock"},
+	{"github.com/redis/", []string{"/internal/cache", "mscoin-common/lock", "mscoin-common/testkit", "/service", "wallet/bench"}, "Redis stops at internal/cache and mscoin-common/lock"},
 	{"github.com/twmb/", []string{"mscoin-common/embedded"}, "the embedded broker stays in one place"},
 	{"github.com/alicebob/", []string{"mscoin-common/embedded"}, "the embedded Redis stays in one place"},
-	{"mscoin/grpc-common/", []string{"/internal/server", "/internal/consumer", "/internal/client", "/internal/sequencer", "/internal/handler", "/internal/middleware", "/service", "mscoin-common/stream", "deploy/", "grpc-common/", "wallet/settlement/bench"}, "protobuf stops at server, consumer and client"},
+	{"mscoin/grpc-common/", []string{"/internal/server", "/internal/consumer", "/internal/client", "/internal/sequencer", "/internal/handler", "/internal/middleware", "/service", "mscoin-common/stream", "deploy/", "grpc-common/", "wallet/bench"}, "protobuf stops at server, consumer and client"},
 }
 
 type pkg struct {

@@ -26,12 +26,12 @@ func TestTx_Prepare(t *testing.T) {
 	}
 	tx(func(_ context.Context, tx *Tx) error { return tx.DB().Exec("CREATE TABLE x (v BIGINT)").Error })
 	insert := func(ctx context.Context, tx *Tx, text string) error {
-		stmt, err := tx.Prepare(ctx, text)
+		stmt, err := tx.Prepare(ctx, text) //nolint:sqlclosecheck // on purpose: the transaction's end closes it
 		if err != nil {
 			return err
 		}
 		_, err = stmt.ExecContext(ctx)
-		return err // left open on purpose: the transaction's end closes it
+		return err
 	}
 	kept := func() (n, busy int) {
 		conn, err := db.pools[0].Conn(t.Context())

@@ -65,7 +65,7 @@ type access struct {
 }
 
 func load(file string, workers int) ([]*client, error) {
-	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("no demo accounts: start the exchange with `make run` first: %w", err)
 	}

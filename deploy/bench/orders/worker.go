@@ -59,8 +59,7 @@ func (w *worker) run(ctx, until context.Context) {
 			w.took = append(w.took, clk.Now().Sub(begin))
 			continue
 		}
-		var r *refusal
-		if !errors.As(err, &r) {
+		if _, ok := errors.AsType[*refusal](err); !ok {
 			err = fmt.Errorf("no answer: %w", errors.Unwrap(err)) // without the URL, which is different each time
 		}
 		w.failures[err.Error()]++

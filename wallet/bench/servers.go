@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,8 +65,8 @@ func start(ctx context.Context, parent string, embeddedOnly bool) (_ *servers, e
 // close stops the servers, the last started first.
 func (s *servers) close() error {
 	var all []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		all = append(all, s.closers[i]())
+	for _, stop := range slices.Backward(s.closers) {
+		all = append(all, stop())
 	}
 	return errors.Join(all...)
 }
