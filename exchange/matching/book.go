@@ -1,6 +1,8 @@
 package matching
 
 import (
+	"math"
+
 	"mscoin/exchange/matching/internal/image"
 )
 
@@ -24,6 +26,7 @@ type Book struct {
 	maxPrice, maxQty int64
 	maxOpen          int
 	closed           Reason // why no order can be placed now; ReasonNone if one can
+	easyQty          int64  // a limit order of no more lots needs no closer look; 0: each one does
 	wide             bool   // an order within the ranges may overflow
 	band             bool
 	cap              int32 // most steps of one Apply
@@ -51,6 +54,7 @@ var _ Engine = (*Book)(nil)
 // links, which are small enough to stay in a near cache when the records do not.
 type record struct {
 	id, member, seq uint64
+	hash            uint64 // what the order adds to Book.sum
 	leaves          int64
 	price           int64  // in wait: the stop price
 	level           uint32 // page slot << pageShift | level in the page
@@ -58,7 +62,7 @@ type record struct {
 	makerFee        int32
 	ladder          uint8
 	side            uint8
-	_               [10]byte
+	_               [2]byte
 }
 
 type links struct{ next, prev uint32 }
@@ -112,18 +116,26 @@ func New(options ...Option) *Book {
 }
 
 // grow returns out with room for one more event.
+//
+//go:noinline
 func grow(out []Event) []Event {
 	return append(out, Event{})[:len(out)]
 }
 
-// push appends an empty event and returns where it is.
-func push(out []Event) ([]Event, *Event) {
+// next returns out with one more event, and where that is. It holds whatever
+// the buffer held: the caller writes every field.
+func next(out []Event) ([]Event, *Event) {
 	n := len(out)
 	if n == cap(out) {
 		out = grow(out)
 	}
 	out = out[:n+1]
-	e := &out[n]
+	return out, &out[n]
+}
+
+// push is next with an empty event.
+func push(out []Event) ([]Event, *Event) {
+	out, e := next(out)
 	*e = Event{}
 	return out, e
 }
@@ -196,6 +208,10 @@ func (b *Book) derive() {
 	_, ok2 := product(r.MaxPrice, r.MaxQty, r.QuoteUnitsPerTickLot)
 	b.wide = !ok1 || !ok2
 	b.band = r.BandUpPpm|r.BandDownPpm != 0
+	b.easyQty = r.MaxQty
+	if b.listed {
+		b.easyQty = min(r.MaxQty, math.MaxInt64/r.BaseUnitsPerLot, math.MaxInt64/r.MaxPrice/r.QuoteUnitsPerTickLot)
+	}
 	b.cap = r.MaxFillsPerCommand
 	if b.cap == 0 {
 		b.cap = 1<<31 - 1
@@ -213,6 +229,9 @@ func (b *Book) derive() {
 		b.closed = ReasonCancelOnly
 	default:
 		b.closed = ReasonNone
+	}
+	if b.closed != ReasonNone || b.band {
+		b.easyQty = 0
 	}
 }
 
@@ -237,6 +256,7 @@ func (b *Book) target(id, member uint64) (slot, j uint32) {
 	return slot, j
 }
 
+// cancel is the second hot path; see placeLimit.
 func (b *Book) cancel(cmd *Command, out []Event) []Event {
 	if b.phase == PhaseHalt {
 		return refuse(cmd, ReasonHalted, out)
@@ -251,20 +271,19 @@ func (b *Book) cancel(cmd *Command, out []Event) []Event {
 // end takes an open order out of the book and reports its final state.
 func (b *Book) end(slot, j uint32, state OrderState, reason Reason, out []Event) []Event {
 	r := &b.recs[slot]
-	out, e := push(out)
-	e.Kind, e.State, e.Side, e.Reason = EventOrder, state, Side(r.side), reason
-	e.OrderID, e.MemberID = r.id, r.member
+	out, e := next(out)
+	e.Kind, e.State, e.Reason, e.Phase = EventOrder, state, reason, 0
+	e.Side, e.OrderID, e.MemberID = Side(r.side), r.id, r.member
+	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = 0, 0, 0, 0, 0
 	qty := r.leaves
-	if r.ladder >= falling {
-		qty = 0
-		b.sum -= b.waits.all[r.more].Full()
-		b.waits.put(r.more)
-	} else {
-		b.sum -= restHash(r)
-		if r.more != 0 {
+	b.sum -= r.hash
+	if r.more != 0 {
+		if r.ladder >= falling {
+			qty = 0
+			b.waits.put(r.more)
+		} else {
 			f := &b.fills.all[r.more]
 			e.CumQty, e.CumQuote, e.CumFee = f.qty, f.quote, f.fee
-			b.sum -= image.Filled(r.id, f.qty, f.quote, f.fee)
 			b.fills.put(r.more)
 		}
 	}
@@ -288,26 +307,21 @@ func (b *Book) reduce(cmd *Command, out []Event) []Event {
 	if cmd.Qty <= 0 || cmd.Qty >= r.leaves {
 		return refuse(cmd, ReasonQtyRange, out)
 	}
-	if r.ladder >= falling {
-		w := &b.waits.all[r.more]
-		b.sum -= w.Full()
-		w.Leaves -= cmd.Qty
-		b.sum += w.Full()
-		r.leaves -= cmd.Qty
-	} else {
-		b.lessen(r, cmd.Qty)
-	}
+	b.lessen(r, cmd.Qty)
 	out, e := push(out)
 	b.describe(slot, e)
 	return out
 }
 
-// lessen takes lots off an order in the book that keeps some.
+// lessen takes lots off an order that keeps some.
 func (b *Book) lessen(r *record, qty int64) {
-	b.sum -= restHash(r)
 	r.leaves -= qty
-	b.sum += restHash(r)
-	b.slab.levels[r.level].qty -= qty
+	if r.ladder >= falling {
+		b.waits.all[r.more].Leaves -= qty
+	} else {
+		b.slab.levels[r.level].qty -= qty
+	}
+	b.rehash(r)
 }
 
 // replace cancels one order and places another, or does nothing.
@@ -356,6 +370,18 @@ func (b *Book) held(side uint8, price, leaves int64) int64 {
 	return unit * leaves
 }
 
-func restHash(r *record) uint64 {
-	return image.Rest(r.id, r.member, r.seq, r.side, r.price, r.leaves, r.makerFee)
+// rehash brings the hash of an order up to date, and with it the book's.
+func (b *Book) rehash(r *record) {
+	var h uint64
+	if r.ladder >= falling {
+		h = b.waits.all[r.more].Full()
+	} else {
+		h = image.Rest(r.id, r.member, r.seq, r.side, r.price, r.leaves, r.makerFee)
+		if r.more != 0 {
+			f := &b.fills.all[r.more]
+			h += image.Filled(r.id, f.qty, f.quote, f.fee)
+		}
+	}
+	b.sum += h - r.hash
+	r.hash = h
 }

@@ -5,9 +5,8 @@ type EventKind uint8
 
 // Event kinds.
 const (
-	// EventTrade: OrderID is the maker, TakerID the taker; Price, Qty, Quote,
-	// Fee (maker's) and TakerFee belong to this trade. It is followed, in the
-	// same Apply, by one EventOrder for the maker and, at the end, one for the taker.
+	// EventTrade: two orders have traded; Event.Trade says how. It is followed, in
+	// the same Apply, by one EventOrder for the maker and, at the end, one for the taker.
 	EventTrade EventKind = iota + 1
 	// EventOrder: the order OrderID is now in State, with its cumulative facts.
 	EventOrder
@@ -43,35 +42,57 @@ const (
 // Final reports whether an order in this state is over.
 func (s OrderState) Final() bool { return s >= StateFilled }
 
-// Event is one output of a book. It is a plain value without pointers.
+// Event is one output of a book: one cache line, a plain value without pointers.
 //
-// The cumulative fields are facts about the order OrderID after the event
-// (MONEY-SAFETY rule H12): nobody downstream recomputes them.
+// The fields are those of an EventOrder. The cumulative ones are facts about the
+// order OrderID after the event (MONEY-SAFETY rule H12): nobody downstream
+// recomputes them. An EventTrade keeps what it says in the same words; it is
+// read with Event.Trade and made with NewTrade.
 type Event struct {
 	Kind   EventKind
 	State  OrderState
-	Side   Side // of OrderID
 	Reason Reason
 	Phase  Phase
+	Side   Side // of OrderID
 
-	OrderID  uint64
-	MemberID uint64 // of OrderID
+	OrderID  uint64 // trade: the taker
+	MemberID uint64 // owner of OrderID, except of a trade
 
-	TakerID       uint64 // trade
-	TakerMemberID uint64 // trade
-	TradeID       uint64 // trade; counts from 1 without gaps
+	CumQty        int64 // lots traded so far
+	CumQuote      int64 // turnover so far, quote units
+	CumFee        int64 // fees so far, units of what the order receives
+	LeavesQty     int64 // lots still open, 0 when State is final
+	HeldRemaining int64 // what of Hold is still needed; 0 when State is final
+}
 
-	Price    int64 // trade: ticks
-	Qty      int64 // trade: lots
-	Quote    int64 // trade: turnover in quote units
-	Fee      int64 // trade: the maker's fee, units of what it receives
-	TakerFee int64 // trade: the taker's fee, units of what it receives
+// Trade is what an EventTrade says. The maker is the order of the EventOrder
+// that follows directly; an EventOrder of the taker follows in the same Apply.
+type Trade struct {
+	TakerID   uint64
+	TakerSide Side
+	ID        uint64 // counts from 1 without gaps
 
-	CumQty        int64 // order: lots traded so far
-	CumQuote      int64 // order: turnover so far, quote units
-	CumFee        int64 // order: fees so far, units of what it receives
-	LeavesQty     int64 // order: lots still open, 0 when State is final
-	HeldRemaining int64 // order: what of Hold is still needed; 0 when State is final
+	Price    int64 // ticks
+	Qty      int64 // lots
+	Quote    int64 // turnover in quote units
+	MakerFee int64 // units of what the maker receives
+	TakerFee int64 // units of what the taker receives
+}
+
+// Trade returns what an EventTrade says; of another event it makes no sense.
+func (e *Event) Trade() Trade {
+	return Trade{
+		TakerID: e.OrderID, TakerSide: e.Side, ID: e.MemberID, Price: e.LeavesQty,
+		Qty: e.CumQty, Quote: e.CumQuote, MakerFee: e.CumFee, TakerFee: e.HeldRemaining,
+	}
+}
+
+// NewTrade returns the EventTrade that says t.
+func NewTrade(t *Trade) Event {
+	return Event{
+		Kind: EventTrade, Side: t.TakerSide, OrderID: t.TakerID, MemberID: t.ID, LeavesQty: t.Price,
+		CumQty: t.Qty, CumQuote: t.Quote, CumFee: t.MakerFee, HeldRemaining: t.TakerFee,
+	}
 }
 
 // Reason says why a command was refused or an order ended. The values are part

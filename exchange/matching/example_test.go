@@ -22,7 +22,8 @@ func ExampleBook() {
 	events = b.Apply(&order, events[:0])
 	for _, e := range events {
 		if e.Kind == matching.EventTrade {
-			fmt.Println("trade of", e.Qty, "lots at", e.Price)
+			t := e.Trade()
+			fmt.Println("trade of", t.Qty, "lots at", t.Price)
 		} else {
 			fmt.Println("order", e.OrderID, e.State, "holds", e.HeldRemaining)
 		}

@@ -130,8 +130,9 @@ func play(t *testing.T, newEngine func() matching.Engine, commands []string) str
 		if err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		for _, ev := range e.Apply(c, nil) {
-			out.WriteString(eventText(&ev) + "\n")
+		events := e.Apply(c, nil)
+		for i := range events {
+			out.WriteString(eventText(events, i) + "\n")
 		}
 	}
 	for _, side := range []matching.Side{matching.Sell, matching.Buy} {
@@ -162,15 +163,15 @@ func member(id uint64) string {
 	return string(rune('a' + id - 1))
 }
 
-func eventText(e *matching.Event) string {
+func eventText(events []matching.Event, at int) string {
+	e := &events[at]
 	reason := ""
 	if e.Reason != matching.ReasonNone {
 		reason = " " + e.Reason.String()
 	}
 	switch e.Kind {
 	case matching.EventTrade:
-		return fmt.Sprintf("trade %d: %d x %d = %d, maker %s %d of %s fee %d, taker %d of %s fee %d", e.TradeID, e.Qty, e.Price,
-			e.Quote, sideName(e.Side), e.OrderID, member(e.MemberID), e.Fee, e.TakerID, member(e.TakerMemberID), e.TakerFee)
+		return tradeText(events[at:])
 	case matching.EventOrder:
 		return fmt.Sprintf("%s %d of %s %s: traded %d for %d fee %d, leaves %d, held %d%s", sideName(e.Side), e.OrderID,
 			member(e.MemberID), e.State, e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining, reason)
@@ -187,6 +188,20 @@ func eventText(e *matching.Event) string {
 		return fmt.Sprintf("to be continued with %d of %s", e.OrderID, member(e.MemberID))
 	}
 	return fmt.Sprintf("%+v", *e)
+}
+
+// tradeText tells of a trade; who is who is in the events that follow it.
+func tradeText(events []matching.Event) string {
+	t, maker := events[0].Trade(), &events[1]
+	owner := "nobody"
+	for i := range events {
+		if e := &events[i]; e.Kind == matching.EventOrder && e.OrderID == t.TakerID {
+			owner = member(e.MemberID)
+			break
+		}
+	}
+	return fmt.Sprintf("trade %d: %d x %d = %d, maker %s %d of %s fee %d, taker %d of %s fee %d", t.ID, t.Qty, t.Price,
+		t.Quote, sideName(maker.Side), maker.OrderID, member(maker.MemberID), t.MakerFee, t.TakerID, owner, t.TakerFee)
 }
 
 // parser reads the words of a command line.

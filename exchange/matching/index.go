@@ -37,7 +37,10 @@ func (x *index) init(n int) {
 }
 
 // tag is what an entry has beside its slot.
-func (x *index) tag(hash uint32) uint32 { return hash >> homeBits << x.lg }
+func (x *index) tag(hash uint32) uint32 { return hash >> homeBits << (x.lg & 31) }
+
+// home is where an entry would be if there were no others.
+func (x *index) home(hash uint32) uint32 { return hash >> (x.shift & 31) }
 
 // put adds an entry at place j, where lookup has ended, or further on.
 func (x *index) put(j, hash, slot uint32) {
@@ -46,7 +49,7 @@ func (x *index) put(j, hash, slot uint32) {
 	}
 	x.tab[j&x.mask] = x.tag(hash) | slot
 	x.used++
-	if (j-hash>>x.shift)&x.mask >= maxFar {
+	if (j-x.home(hash))&x.mask >= maxFar {
 		x.far = true
 	}
 }
@@ -54,7 +57,7 @@ func (x *index) put(j, hash, slot uint32) {
 // at returns the place of the entry of a slot, which must be there.
 func (x *index) at(hash, slot uint32) uint32 {
 	want := x.tag(hash) | slot
-	j := hash >> x.shift
+	j := x.home(hash)
 	for x.tab[j&x.mask] != want {
 		j++
 	}
@@ -65,18 +68,19 @@ func (x *index) at(hash, slot uint32) uint32 {
 // if there is none, and then the place is where the id would be put.
 func (b *Book) lookup(id uint64, hash uint32) (slot, j uint32) {
 	x := &b.ids
-	tab, mask, lg := x.tab, x.mask, x.lg
-	tag := x.tag(hash)
-	j = hash >> x.shift
-	for {
-		e := tab[j&mask]
-		if (e^tag)>>lg == 0 && e != 0 && b.recs[e&mask].id == id {
-			return e & mask, j & mask
-		}
+	tab, lg, recs := x.tab, x.lg&31, b.recs
+	if len(tab) == 0 {
+		return 0, 0
+	}
+	tag, mask := x.tag(hash), uint32(len(tab)-1)
+	for j = x.home(hash) & mask; ; j = (j + 1) & mask {
+		e := tab[j&uint32(len(tab)-1)]
 		if e == 0 {
-			return 0, j & mask
+			return 0, j
 		}
-		j++
+		if (e^tag)>>lg == 0 && recs[e&mask].id == id {
+			return e & mask, j
+		}
 	}
 }
 
@@ -88,13 +92,14 @@ func (b *Book) enlist(hint, hash, slot uint32) {
 	}
 }
 
+//go:noinline
 func (b *Book) growIndex() {
 	old, mask := b.ids.tab, b.ids.mask
 	b.ids.init(b.ids.most * 2)
 	for _, e := range old {
 		if e != 0 {
 			h := hashID(b.recs[e&mask].id)
-			b.ids.put(h>>b.ids.shift, h, e&mask)
+			b.ids.put(b.ids.home(h), h, e&mask)
 		}
 	}
 }
@@ -103,24 +108,24 @@ func (b *Book) growIndex() {
 func (b *Book) delist(j uint32) {
 	x := &b.ids
 	x.used--
-	if x.far {
+	tab := x.tab
+	if x.far || len(tab) == 0 {
 		b.delistFar(j)
 		return
 	}
-	tab, mask := x.tab, x.mask
 	k := j
 	for {
 		k++
-		e := tab[k&mask]
+		e := tab[k&uint32(len(tab)-1)]
 		if e == 0 {
 			break
 		}
 		if (k-e>>(32-homeBits))&maxFar >= (k - j) { // it is at home before j
-			tab[j&mask] = e
+			tab[j&uint32(len(tab)-1)] = e
 			j = k
 		}
 	}
-	tab[j&mask] = 0
+	tab[j&uint32(len(tab)-1)] = 0
 }
 
 // delistFar is delist for a table with entries far from home.
@@ -133,7 +138,7 @@ func (b *Book) delistFar(j uint32) {
 		if e == 0 {
 			break
 		}
-		home := hashID(b.recs[e&x.mask].id) >> x.shift
+		home := x.home(hashID(b.recs[e&x.mask].id))
 		if (k-home)&x.mask >= (k-j)&x.mask {
 			x.tab[j] = e
 			j = k

@@ -177,11 +177,10 @@ func (b *Book) settle(t *taker, out []Event) []Event {
 	r.more, r.makerFee, r.ladder, r.side = 0, t.makerFee, t.side, t.side
 	if t.cumQty > 0 {
 		r.more = b.fills.get(fill{t.cumQty, t.cumQuote, t.cumFee})
-		b.sum += image.Filled(t.id, t.cumQty, t.cumQuote, t.cumFee)
 	}
 	b.settleIn(slot)
 	hash := hashID(t.id)
-	b.enlist(hash>>b.ids.shift, hash, slot)
+	b.enlist(b.ids.home(hash), hash, slot)
 	out, e := push(out)
 	b.describeTaker(t, e)
 	return out
@@ -258,39 +257,35 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 	t.cumFee += takerFee
 	b.take(t, n, quote)
 
-	out, e := push(out)
-	e.Kind, e.Side = EventTrade, Side(m.side)
-	e.OrderID, e.MemberID, e.TakerID, e.TakerMemberID = m.id, m.member, t.id, t.member
-	e.TradeID, e.Price, e.Qty, e.Quote = b.trades, price, n, quote
-	e.Fee, e.TakerFee = f.fee, takerFee
+	out, e := next(out)
+	e.Kind, e.State, e.Reason, e.Phase = EventTrade, 0, 0, 0
+	e.Side, e.OrderID, e.MemberID = Side(t.side), t.id, b.trades
+	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = n, quote, f.fee, price, takerFee // see Event.Trade
 
 	if m.more != 0 {
 		old := &b.fills.all[m.more]
-		b.sum -= image.Filled(m.id, old.qty, old.quote, old.fee)
 		f.qty, f.quote, f.fee = f.qty+old.qty, f.quote+old.quote, f.fee+old.fee
 	}
-	out, e = push(out)
-	e.Kind, e.Side = EventOrder, Side(m.side)
-	e.OrderID, e.MemberID = m.id, m.member
-	e.CumQty, e.CumQuote, e.CumFee = f.qty, f.quote, f.fee
+	out, e = next(out)
+	e.Kind, e.State, e.Reason, e.Phase = EventOrder, StateFilled, 0, 0
+	e.Side, e.OrderID, e.MemberID = Side(m.side), m.id, m.member
+	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = f.qty, f.quote, f.fee, 0, 0
 	if n == m.leaves {
-		e.State = StateFilled
 		if m.more != 0 {
 			b.fills.put(m.more)
 		}
-		b.sum -= restHash(m)
+		b.sum -= m.hash
 		b.remove(slot, b.ids.at(hashID(m.id), slot), m.level, m.ladder, n)
 		return out
 	}
 	e.State, e.LeavesQty = StatePartiallyFilled, m.leaves-n
 	e.HeldRemaining = b.held(m.side, price, m.leaves-n)
-	b.lessen(m, n)
-	b.sum += image.Filled(m.id, f.qty, f.quote, f.fee)
 	if m.more == 0 {
 		m.more = b.fills.get(f)
 	} else {
 		b.fills.all[m.more] = f
 	}
+	b.lessen(m, n)
 	return out
 }
 
@@ -394,7 +389,7 @@ func (b *Book) triggered() uint32 {
 func (b *Book) trigger(slot uint32, t *taker) {
 	r := &b.recs[slot]
 	o := b.waits.all[r.more]
-	b.sum -= o.Full()
+	b.sum -= r.hash
 	b.waits.put(r.more)
 	b.remove(slot, b.ids.at(hashID(r.id), slot), r.level, r.ladder, 0)
 	*t = takerOf(&o)

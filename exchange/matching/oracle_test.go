@@ -42,10 +42,11 @@ func checkStep(s *workload.Step, answer workload.Answer, fills []workload.Fill, 
 		}
 		f := fills[trades]
 		trades++
-		if e.OrderID != f.Maker || e.TakerID != s.ID || e.Price != f.Price || e.Qty != f.Qty || e.Side != matching.Side(s.Side)^1 {
-			return fmt.Errorf("trade %+v, want %+v", *e, f)
+		got := e.Trade()
+		if got.TakerID != s.ID || got.Price != f.Price || got.Qty != f.Qty || got.TakerSide != matching.Side(s.Side) {
+			return fmt.Errorf("trade %+v, want %+v", got, f)
 		}
-		if m := &out[i+1]; m.OrderID != f.Maker || (m.State == matching.StateFilled) != f.Done {
+		if m := &out[i+1]; m.OrderID != f.Maker || m.Side != got.TakerSide.Opposite() || (m.State == matching.StateFilled) != f.Done {
 			return fmt.Errorf("maker %+v after %+v", *m, f)
 		}
 	}

@@ -7,55 +7,31 @@ import (
 )
 
 // placeLimit is the hot path: most commands bring a limit order that rests.
-// It lets in exactly what check lets in.
+// Whatever is not as it nearly always is, a fault or a price to trade at, goes to
+// placeOther, which looks closer. Everything is written out here, field by
+// field and without calls: this is where the time of a book goes, and a literal
+// would be built elsewhere and copied.
 func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
-	if b.closed != ReasonNone {
-		return refuse(cmd, b.closed, out)
+	side, price, qty := uint8(cmd.Side), cmd.Price, cmd.Qty
+	if uint64(qty-1) >= uint64(b.easyQty) || uint64(price-1) >= uint64(b.maxPrice) ||
+		cmd.TIF != GTC || cmd.StopPrice|cmd.QuoteQty != 0 || b.open >= b.maxOpen || !sane(cmd) {
+		return b.placeOther(cmd, out)
 	}
-	if !sane(cmd) || cmd.TIF-1 > PostOnly-1 || cmd.StopPrice|cmd.QuoteQty != 0 {
-		return refuse(cmd, ReasonBadCommand, out)
+	unit := price * b.quote
+	if side != uint8(Buy) {
+		unit = b.base
+	}
+	need := unit * qty
+	key := keyOf(side, price)
+	if cmd.Hold < need || b.lads[side&1^1].best <= keyOf(side^1, price) {
+		return b.placeOther(cmd, out)
 	}
 	hash := hashID(cmd.OrderID)
-	slot, j := b.lookup(cmd.OrderID, hash)
-	if slot != 0 {
-		return refuse(cmd, ReasonDuplicateOrder, out)
+	found, j := b.lookup(cmd.OrderID, hash)
+	if found != 0 {
+		return b.placeOther(cmd, out)
 	}
-	if uint64(cmd.Price-1) >= uint64(b.maxPrice) {
-		return refuse(cmd, ReasonPriceRange, out)
-	}
-	if uint64(cmd.Qty-1) >= uint64(b.maxQty) {
-		return refuse(cmd, ReasonQtyRange, out)
-	}
-	if b.wide && b.overflows(cmd) {
-		return refuse(cmd, ReasonOverflow, out)
-	}
-	need := b.held(uint8(cmd.Side), cmd.Price, cmd.Qty)
-	if cmd.Hold < need {
-		return refuse(cmd, ReasonHoldTooSmall, out)
-	}
-	if b.band && b.outOfBand(cmd.Price) {
-		return refuse(cmd, ReasonPriceBand, out)
-	}
-	if b.open >= b.maxOpen && stays(cmd) {
-		return refuse(cmd, ReasonBookFull, out)
-	}
-	m := int64(cmd.Side) - 1 // see keyOf
-	if crosses := b.lads[cmd.Side&1^1].best <= cmd.Price^^m-^m+flip&^m; crosses && cmd.TIF == PostOnly {
-		return refuse(cmd, ReasonPostOnlyWouldTake, out)
-	} else if crosses || cmd.TIF == IOC || cmd.TIF == FOK {
-		return b.enter(cmd, out)
-	}
-	return b.rest(cmd, j, hash, need, out)
-}
-
-// rest puts a new order into the book that has been checked and crosses
-// nothing; j is the place that lookup has found for it in the index. Everything
-// is written out here, field by field and without calls: this is where the time
-// of a book goes, and a literal would be built elsewhere and copied.
-func (b *Book) rest(cmd *Command, j, hash uint32, need int64, out []Event) []Event {
-	side := uint8(cmd.Side) & 1
-	l := &b.lads[side]
-	key := keyOf(side, cmd.Price)
+	l := &b.lads[side&1]
 	p := l.cache[uint64(key)>>pageShift&(cacheSize-1)]
 	pages := b.slab.pages
 	if int(p) >= len(pages) || pages[p].key != key>>pageShift {
@@ -64,8 +40,8 @@ func (b *Book) rest(cmd *Command, j, hash uint32, need int64, out []Event) []Eve
 	}
 	at := p<<pageShift | uint32(key&pageMask)
 	lv := &b.slab.levels[at]
-	if lv.qty > math.MaxInt64-cmd.Qty { // so the level was there already
-		return refuse(cmd, ReasonOverflow, out)
+	if lv.qty > math.MaxInt64-qty { // so the level was there already
+		return b.placeOther(cmd, out)
 	}
 	slot := b.free
 	if slot == 0 {
@@ -80,7 +56,7 @@ func (b *Book) rest(cmd *Command, j, hash uint32, need int64, out []Event) []Eve
 	if head == 0 {
 		head = slot
 	}
-	lv.qty += cmd.Qty
+	lv.qty += qty
 	lv.tail, lv.head = slot, head
 	pages[p].used |= 1 << (at & pageMask)
 	if key < l.best {
@@ -89,13 +65,15 @@ func (b *Book) rest(cmd *Command, j, hash uint32, need int64, out []Event) []Eve
 	b.open++
 	b.seq++
 	r := &b.recs[slot]
-	r.id, r.member, r.seq, r.leaves, r.price = cmd.OrderID, cmd.MemberID, b.seq, cmd.Qty, cmd.Price
+	sum := image.Rest(cmd.OrderID, cmd.MemberID, b.seq, side, price, qty, cmd.MakerFeePpm)
+	b.sum += sum
+	r.id, r.member, r.seq, r.hash, r.leaves, r.price = cmd.OrderID, cmd.MemberID, b.seq, sum, qty, price
 	r.level, r.more, r.makerFee, r.ladder, r.side = at, 0, cmd.MakerFeePpm, side, side
-	b.sum += image.Rest(cmd.OrderID, cmd.MemberID, b.seq, side, cmd.Price, cmd.Qty, cmd.MakerFeePpm)
 	b.enlist(j, hash, slot)
-	out, e := push(out)
-	e.Kind, e.State, e.Side = EventOrder, StateNew, cmd.Side
-	e.OrderID, e.MemberID, e.LeavesQty, e.HeldRemaining = cmd.OrderID, cmd.MemberID, cmd.Qty, need
+	out, e := next(out)
+	e.Kind, e.State, e.Reason, e.Phase = EventOrder, StateNew, 0, 0
+	e.Side, e.OrderID, e.MemberID = cmd.Side, cmd.OrderID, cmd.MemberID
+	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = 0, 0, 0, qty, need
 	return out
 }
 
@@ -113,8 +91,8 @@ func (b *Book) levelSum(ladder uint8, key int64) int64 {
 func (b *Book) settleIn(slot uint32) {
 	r := &b.recs[slot]
 	b.seq++
-	r.seq = b.seq
-	b.sum += restHash(r)
+	r.seq, r.hash = b.seq, 0
+	b.rehash(r)
 	key := keyOf(r.ladder, r.price)
 	r.level = b.level(r.ladder, key)
 	b.link(slot, r.level, r.ladder, key, r.leaves)
@@ -194,9 +172,9 @@ func (b *Book) hang(o *image.Order) uint32 {
 		id: o.ID, member: o.Member, seq: o.Seq, leaves: o.Leaves, price: o.Stop,
 		level: at, more: b.waits.get(o), makerFee: o.MakerFee, ladder: ladder, side: o.Side,
 	}
-	b.sum += o.Full()
+	b.rehash(&b.recs[slot])
 	b.link(slot, at, ladder, key, 0)
 	hash := hashID(o.ID)
-	b.enlist(hash>>b.ids.shift, hash, slot)
+	b.enlist(b.ids.home(hash), hash, slot)
 	return slot
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -131,11 +132,18 @@ func (l *ledger) see(events []matching.Event) error {
 		e := &events[i]
 		switch e.Kind {
 		case matching.EventTrade:
-			if err := l.trade(e); err != nil {
-				return err
+			t := e.Trade()
+			maker := &events[i+1]
+			if maker.Kind != matching.EventOrder || maker.Side != t.TakerSide.Opposite() {
+				return fmt.Errorf("the trade %+v is not followed by its maker", t)
 			}
-			if next := &events[i+1]; next.Kind != matching.EventOrder || next.OrderID != e.OrderID {
-				return fmt.Errorf("the trade %+v is not followed by its maker", *e)
+			if !slices.ContainsFunc(events[i+2:], func(e matching.Event) bool {
+				return e.Kind == matching.EventOrder && e.OrderID == t.TakerID
+			}) {
+				return fmt.Errorf("the trade %+v is not followed by its taker", t)
+			}
+			if err := l.trade(&t, maker.OrderID); err != nil {
+				return err
 			}
 		case matching.EventOrder:
 			if err := l.order(e); err != nil {
@@ -147,16 +155,16 @@ func (l *ledger) see(events []matching.Event) error {
 	return nil
 }
 
-func (l *ledger) trade(e *matching.Event) error {
+func (l *ledger) trade(e *matching.Trade, maker uint64) error {
 	l.trades++
-	if e.TradeID != l.trades || e.Quote != e.Price*e.Qty*l.rules.QuoteUnitsPerTickLot || e.Fee < 0 || e.TakerFee < 0 {
+	if e.ID != l.trades || e.Quote != e.Price*e.Qty*l.rules.QuoteUnitsPerTickLot || e.MakerFee < 0 || e.TakerFee < 0 {
 		return fmt.Errorf("trade %+v", *e)
 	}
 	for _, p := range []struct {
 		id   uint64
 		side matching.Side
 		fee  int64
-	}{{e.OrderID, e.Side, e.Fee}, {e.TakerID, e.Side.Opposite(), e.TakerFee}} {
+	}{{maker, e.TakerSide.Opposite(), e.MakerFee}, {e.TakerID, e.TakerSide, e.TakerFee}} {
 		f := l.orders[p.id]
 		if f == nil {
 			f = &facts{side: p.side}

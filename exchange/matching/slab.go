@@ -66,6 +66,8 @@ func (b *Book) alloc() uint32 {
 }
 
 // bump adds a slot to recs.
+//
+//go:noinline
 func (b *Book) bump() uint32 {
 	n := len(b.recs)
 	if n == cap(b.recs) {

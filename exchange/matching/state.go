@@ -245,7 +245,6 @@ func (b *Book) add(o *image.Order) error {
 	}
 	if o.CumQty > 0 {
 		r.more = b.fills.get(fill{o.CumQty, o.CumQuote, o.CumFee})
-		b.sum += image.Filled(o.ID, o.CumQty, o.CumQuote, o.CumFee)
 	}
 	seq := b.seq
 	b.seq = o.Seq - 1

@@ -117,7 +117,7 @@ func (s *step) book() (goOn bool, refused matching.Reason) {
 		e := &s.events[i]
 		switch e.Kind {
 		case matching.EventTrade:
-			s.trade(e)
+			s.trade(e.Trade(), &s.events[i+1])
 		case matching.EventOrder:
 			s.order(e)
 		case matching.EventReject:
@@ -134,21 +134,31 @@ func (s *step) book() (goOn bool, refused matching.Reason) {
 	return goOn, refused
 }
 
-func (s *step) trade(e *matching.Event) {
+// trade books a trade; the event after it is about its maker.
+func (s *step) trade(t matching.Trade, maker *matching.Event) {
 	s.body.Trades = append(s.body.Trades, &eventpb.Trade{
-		TradeId:       int64(e.TradeID),
-		Price:         e.Price * s.b.rules.TickUnits,
-		Quantity:      e.Qty * s.b.rules.LotUnits,
-		Turnover:      e.Quote,
-		TakerSide:     sideOf(e.Side.Opposite()),
-		MakerOrderId:  int64(e.OrderID),
-		TakerOrderId:  int64(e.TakerID),
-		MakerMemberId: int64(e.MemberID),
-		TakerMemberId: int64(e.TakerMemberID),
-		MakerFee:      e.Fee,
-		TakerFee:      e.TakerFee,
+		TradeId:       int64(t.ID),
+		Price:         t.Price * s.b.rules.TickUnits,
+		Quantity:      t.Qty * s.b.rules.LotUnits,
+		Turnover:      t.Quote,
+		TakerSide:     sideOf(t.TakerSide),
+		MakerOrderId:  int64(maker.OrderID),
+		TakerOrderId:  int64(t.TakerID),
+		MakerMemberId: int64(maker.MemberID),
+		TakerMemberId: int64(s.memberOf(t.TakerID)),
+		MakerFee:      t.MakerFee,
+		TakerFee:      t.TakerFee,
 	})
-	s.touched = append(s.touched, level{e.Side, e.Price})
+	s.touched = append(s.touched, level{maker.Side, t.Price})
+}
+
+// memberOf returns the owner of a taker: of the order that this command places,
+// or of an open one that goes on.
+func (s *step) memberOf(id uint64) uint64 {
+	if id == s.placed {
+		return s.placedInfo.member
+	}
+	return s.b.live[id].member
 }
 
 // order books an order's new state; the last word of the record counts.

@@ -231,11 +231,10 @@ func (b *Book) trade(o, m *order, n int64) {
 	makerFee, takerFee := b.fill(m, n, quote, m.MakerFee), b.fill(o, n, quote, o.TakerFee)
 	b.take(o, m.Price, n)
 	m.Leaves -= n
-	b.emit(matching.Event{
-		Kind: matching.EventTrade, Side: matching.Side(m.Side), OrderID: m.ID, MemberID: m.Member,
-		TakerID: o.ID, TakerMemberID: o.Member, TradeID: h.Trades,
-		Price: m.Price, Qty: n, Quote: quote, Fee: makerFee, TakerFee: takerFee,
-	})
+	b.emit(matching.NewTrade(&matching.Trade{
+		TakerID: o.ID, TakerSide: matching.Side(o.Side), ID: h.Trades,
+		Price: m.Price, Qty: n, Quote: quote, MakerFee: makerFee, TakerFee: takerFee,
+	}))
 	b.after(m, matching.StateFilled, matching.ReasonNone)
 	if o.Leaves == 0 && !o.AnyQty {
 		b.end(o, matching.StateFilled, matching.ReasonNone)
