@@ -115,27 +115,24 @@ func New(options ...Option) *Book {
 	return b
 }
 
-// grow returns out with room for one more event.
+// grow is next for a full buffer.
 //
 //go:noinline
-func grow(out []Event) []Event {
-	return append(out, Event{})[:len(out)]
-}
+func grow(out []Event) []Event { return append(out, Event{}) }
 
-// next returns out with one more event, and where that is. It holds whatever
-// the buffer held: the caller writes every field.
-func next(out []Event) ([]Event, *Event) {
-	n := len(out)
-	if n == cap(out) {
-		out = grow(out)
+// next returns out with one more event, which holds whatever the buffer held:
+// the caller writes every field.
+func next(out []Event) []Event {
+	if len(out) == cap(out) {
+		return grow(out)
 	}
-	out = out[:n+1]
-	return out, &out[n]
+	return out[:len(out)+1]
 }
 
-// push is next with an empty event.
+// push is next with an empty event, and returns where it is.
 func push(out []Event) ([]Event, *Event) {
-	out, e := next(out)
+	out = next(out)
+	e := &out[len(out)-1]
 	*e = Event{}
 	return out, e
 }
@@ -261,31 +258,39 @@ func (b *Book) cancel(cmd *Command, out []Event) []Event {
 	if b.phase == PhaseHalt {
 		return refuse(cmd, ReasonHalted, out)
 	}
-	slot, j := b.target(cmd.OrderID, cmd.MemberID)
-	if slot == 0 {
+	slot, j := b.lookup(cmd.OrderID, hashID(cmd.OrderID))
+	r := &b.recs[slot]
+	if slot == 0 || cmd.MemberID != 0 && cmd.MemberID != r.member {
 		return refuse(cmd, ReasonUnknownOrder, out)
 	}
-	return b.end(slot, j, StateCanceled, ReasonUserCancel, out)
+	if r.more != 0 {
+		return b.end(slot, j, StateCanceled, ReasonUserCancel, out)
+	}
+	out = next(out)
+	e := &out[len(out)-1]
+	e.Kind, e.State, e.Reason, e.Phase = EventOrder, StateCanceled, ReasonUserCancel, 0
+	e.Side, e.OrderID, e.MemberID = Side(r.side), cmd.OrderID, r.member
+	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = 0, 0, 0, 0, 0
+	b.sum -= r.hash
+	b.remove(slot, j, r.level, r.ladder, r.leaves)
+	return out
 }
 
 // end takes an open order out of the book and reports its final state.
 func (b *Book) end(slot, j uint32, state OrderState, reason Reason, out []Event) []Event {
 	r := &b.recs[slot]
-	out, e := next(out)
-	e.Kind, e.State, e.Reason, e.Phase = EventOrder, state, reason, 0
-	e.Side, e.OrderID, e.MemberID = Side(r.side), r.id, r.member
-	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = 0, 0, 0, 0, 0
+	out, e := push(out)
+	e.Kind, e.State, e.Side, e.Reason = EventOrder, state, Side(r.side), reason
+	e.OrderID, e.MemberID = r.id, r.member
 	qty := r.leaves
 	b.sum -= r.hash
-	if r.more != 0 {
-		if r.ladder >= falling {
-			qty = 0
-			b.waits.put(r.more)
-		} else {
-			f := &b.fills.all[r.more]
-			e.CumQty, e.CumQuote, e.CumFee = f.qty, f.quote, f.fee
-			b.fills.put(r.more)
-		}
+	if r.ladder >= falling {
+		qty = 0
+		b.waits.put(r.more)
+	} else if r.more != 0 {
+		f := &b.fills.all[r.more]
+		e.CumQty, e.CumQuote, e.CumFee = f.qty, f.quote, f.fee
+		b.fills.put(r.more)
 	}
 	b.remove(slot, j, r.level, r.ladder, qty)
 	return out

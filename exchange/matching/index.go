@@ -8,8 +8,9 @@ import "math/bits"
 // others are bits of the id's hash, of which the highest six are the lowest six
 // of the entry's home: from them cut knows how far an entry is from home. Entry
 // 0 is empty, since slot 0 is never used. Deletion shifts back what follows, so
-// there are no tombstones and the table never has to be cleaned. It doubles
-// when it is more than 5/8 full.
+// there are no tombstones and the table never has to be cleaned. It grows when
+// it is more than 5/8 full; a small one when it is more than 5/32 full, since
+// where entries seldom meet, branches are foretold.
 type index struct {
 	tab   []uint32
 	mask  uint32
@@ -21,7 +22,8 @@ type index struct {
 }
 
 const (
-	minIndex = 6 // log2 of the smallest table
+	minIndex = 6       // log2 of the smallest table
+	airy     = 1 << 14 // up to so many orders a table that is nearly empty is still small
 	homeBits = 6
 	maxFar   = 1<<homeBits - 1
 )
@@ -30,10 +32,17 @@ func hashID(id uint64) uint32 { return uint32(id * 0x9E3779B97F4A7C15 >> 32) }
 
 // init makes room for n entries.
 func (x *index) init(n int) {
-	x.lg = uint32(max(bits.Len(uint(n*8/5)), minIndex))
+	room := n * 8 / 5
+	if n <= airy {
+		room = n * 32 / 5
+	}
+	x.lg = uint32(max(bits.Len(uint(room)), minIndex))
 	x.tab = make([]uint32, 1<<x.lg)
 	x.mask, x.shift = 1<<x.lg-1, 32-x.lg
 	x.most, x.used, x.far = 1<<x.lg*5/8, 0, false
+	if n <= airy {
+		x.most = 1 << x.lg * 5 / 32
+	}
 }
 
 // tag is what an entry has beside its slot.
@@ -102,30 +111,6 @@ func (b *Book) growIndex() {
 			b.ids.put(b.ids.home(h), h, e&mask)
 		}
 	}
-}
-
-// delist removes the entry at place j.
-func (b *Book) delist(j uint32) {
-	x := &b.ids
-	x.used--
-	tab := x.tab
-	if x.far || len(tab) == 0 {
-		b.delistFar(j)
-		return
-	}
-	k := j
-	for {
-		k++
-		e := tab[k&uint32(len(tab)-1)]
-		if e == 0 {
-			break
-		}
-		if (k-e>>(32-homeBits))&maxFar >= (k - j) { // it is at home before j
-			tab[j&uint32(len(tab)-1)] = e
-			j = k
-		}
-	}
-	tab[j&uint32(len(tab)-1)] = 0
 }
 
 // delistFar is delist for a table with entries far from home.

@@ -257,7 +257,8 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 	t.cumFee += takerFee
 	b.take(t, n, quote)
 
-	out, e := next(out)
+	out = next(out)
+	e := &out[len(out)-1]
 	e.Kind, e.State, e.Reason, e.Phase = EventTrade, 0, 0, 0
 	e.Side, e.OrderID, e.MemberID = Side(t.side), t.id, b.trades
 	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = n, quote, f.fee, price, takerFee // see Event.Trade
@@ -266,7 +267,8 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 		old := &b.fills.all[m.more]
 		f.qty, f.quote, f.fee = f.qty+old.qty, f.quote+old.quote, f.fee+old.fee
 	}
-	out, e = next(out)
+	out = next(out)
+	e = &out[len(out)-1]
 	e.Kind, e.State, e.Reason, e.Phase = EventOrder, StateFilled, 0, 0
 	e.Side, e.OrderID, e.MemberID = Side(m.side), m.id, m.member
 	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = f.qty, f.quote, f.fee, 0, 0

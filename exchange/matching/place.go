@@ -17,19 +17,19 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 		cmd.TIF != GTC || cmd.StopPrice|cmd.QuoteQty != 0 || b.open >= b.maxOpen || !sane(cmd) {
 		return b.placeOther(cmd, out)
 	}
-	unit := price * b.quote
-	if side != uint8(Buy) {
-		unit = b.base
-	}
-	need := unit * qty
-	key := keyOf(side, price)
-	if cmd.Hold < need || b.lads[side&1^1].best <= keyOf(side^1, price) {
-		return b.placeOther(cmd, out)
-	}
+	m := int64(side) - 1                        // all ones for a buy; see keyOf
+	need := (price*b.quote&m | b.base&^m) * qty // see held
+	key := price ^ m - m + flip&m
 	hash := hashID(cmd.OrderID)
 	found, j := b.lookup(cmd.OrderID, hash)
-	if found != 0 {
+	if cmd.Hold < need || found != 0 {
 		return b.placeOther(cmd, out)
+	}
+	if b.lads[side&1^1].best <= flip-key {
+		if b.levelSum(side, key) > math.MaxInt64-qty {
+			return refuse(cmd, ReasonOverflow, out)
+		}
+		return b.enter(cmd, out)
 	}
 	l := &b.lads[side&1]
 	p := l.cache[uint64(key)>>pageShift&(cacheSize-1)]
@@ -69,8 +69,17 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 	b.sum += sum
 	r.id, r.member, r.seq, r.hash, r.leaves, r.price = cmd.OrderID, cmd.MemberID, b.seq, sum, qty, price
 	r.level, r.more, r.makerFee, r.ladder, r.side = at, 0, cmd.MakerFeePpm, side, side
-	b.enlist(j, hash, slot)
-	out, e := next(out)
+	x := &b.ids
+	x.tab[j] = x.tag(hash) | slot
+	x.used++
+	if dist := (j - x.home(hash)) & x.mask; dist >= maxFar {
+		x.far = true
+	}
+	if x.used > x.most {
+		b.growIndex()
+	}
+	out = next(out)
+	e := &out[len(out)-1]
 	e.Kind, e.State, e.Reason, e.Phase = EventOrder, StateNew, 0, 0
 	e.Side, e.OrderID, e.MemberID = cmd.Side, cmd.OrderID, cmd.MemberID
 	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = 0, 0, 0, qty, need

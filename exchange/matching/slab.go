@@ -127,7 +127,25 @@ func (b *Book) remove(slot, j, at uint32, ladder uint8, qty int64) {
 		tail = prev
 	}
 	lv.head, lv.tail = head, tail
-	b.delist(j)
+	x := &b.ids
+	x.used--
+	if tab := x.tab; x.far || len(tab) == 0 {
+		b.delistFar(j)
+	} else {
+		k := j
+		for {
+			k++
+			e := tab[k&uint32(len(tab)-1)]
+			if e == 0 {
+				break
+			}
+			if (k-e>>(32-homeBits))&maxFar >= (k - j) { // it is at home before j
+				tab[j&uint32(len(tab)-1)] = e
+				j = k
+			}
+		}
+		tab[j&uint32(len(tab)-1)] = 0
+	}
 	var empty, best uint64
 	if head == 0 {
 		empty = 1
