@@ -9,8 +9,9 @@ import "math/bits"
 // of the entry's home: from them cut knows how far an entry is from home. Entry
 // 0 is empty, since slot 0 is never used. Deletion shifts back what follows, so
 // there are no tombstones and the table never has to be cleaned. It grows when
-// it is more than 5/8 full; a small one when it is more than 5/32 full, since
-// where entries seldom meet, branches are foretold.
+// it is more than 5/8 full, that of a small book when it is more than 5/32, that
+// of a large one when it is more than 5/16 full: where entries seldom meet,
+// branches are foretold, as long as the table stays in a near cache.
 type index struct {
 	tab   []uint32
 	mask  uint32
@@ -22,27 +23,28 @@ type index struct {
 }
 
 const (
-	minIndex = 6       // log2 of the smallest table
-	airy     = 1 << 14 // up to so many orders a table that is nearly empty is still small
-	homeBits = 6
-	maxFar   = 1<<homeBits - 1
+	minIndex  = 6 // log2 of the smallest table
+	smallBook = 1 << 14
+	largeBook = 1 << 18
+	homeBits  = 6
+	maxFar    = 1<<homeBits - 1
 )
 
 func hashID(id uint64) uint32 { return uint32(id * 0x9E3779B97F4A7C15 >> 32) }
 
 // init makes room for n entries.
 func (x *index) init(n int) {
-	room := n * 8 / 5
-	if n <= airy {
-		room = n * 32 / 5
+	spare := 0 // log2 of how many times more room there is than need be
+	switch {
+	case n <= smallBook:
+		spare = 2
+	case n <= largeBook:
+		spare = 1
 	}
-	x.lg = uint32(max(bits.Len(uint(room)), minIndex))
+	x.lg = uint32(max(bits.Len(uint(max(n*8/5<<spare, 1)-1)), minIndex))
 	x.tab = make([]uint32, 1<<x.lg)
 	x.mask, x.shift = 1<<x.lg-1, 32-x.lg
-	x.most, x.used, x.far = 1<<x.lg*5/8, 0, false
-	if n <= airy {
-		x.most = 1 << x.lg * 5 / 32
-	}
+	x.most, x.used, x.far = 1<<x.lg*5/8>>spare, 0, false
 }
 
 // tag is what an entry has beside its slot.
