@@ -29,13 +29,18 @@ type faults struct {
 	mu   sync.Mutex
 	at   string
 	dead bool
+	arms int // how often it was armed
 }
 
 // pass lets a write at a boundary through, before or after it happens.
-func (f *faults) pass(point string) error {
+func (f *faults) pass(point string) error { return f.passSince(point, f.armed()) }
+
+// passSince is pass for a write that began when the fault had been armed so many times:
+// one that was under way already is not the one to be hit, however late it returns.
+func (f *faults) passSince(point string, arms int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.at == point {
+	if f.at == point && f.arms == arms {
 		f.dead, f.at = true, ""
 	}
 	if f.dead {
@@ -48,6 +53,13 @@ func (f *faults) arm(point string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.at, f.dead = point, false
+	f.arms++
+}
+
+func (f *faults) armed() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.arms
 }
 
 func (f *faults) fired() bool {
@@ -58,13 +70,14 @@ func (f *faults) fired() bool {
 
 // around does a write between its two boundaries.
 func (f *faults) around(name string, write func() error) error {
-	if err := f.pass("before " + name); err != nil {
+	arms := f.armed()
+	if err := f.passSince("before "+name, arms); err != nil {
 		return err
 	}
 	if err := write(); err != nil {
 		return err
 	}
-	return f.pass("after " + name)
+	return f.passSince("after "+name, arms)
 }
 
 type faultyStore struct {
