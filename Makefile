@@ -8,7 +8,10 @@ export CGO_ENABLED ?= 0
 # services find each other by address or DNS.
 export GOFLAGS := $(GOFLAGS) -tags=no_k8s
 
-MSCOIN_DATA ?= ./data
+STACK := go run ./deploy/stack
+# STACK_RUN is what programs run under that talk to a running exchange: nothing for the
+# one of `make run`, the stack's environment with ON=stack.
+STACK_RUN := $(if $(filter stack,$(ON)),$(STACK) run,)
 LINT  := go tool -modfile=tools/lint/go.mod golangci-lint
 BUF   := go tool -modfile=../tools/proto/go.mod buf
 SERVICES := exchange market wallet ucenter gateway
@@ -19,12 +22,12 @@ run: bin/mscoin ## start the whole exchange in one process (data under ./data)
 	@exec ./bin/mscoin
 
 .PHONY: demo
-demo: ## trade with the two demo accounts against a running exchange and show what happened
-	@go run ./deploy/demo
+demo: ## trade with the two demo accounts of a running exchange (ON=stack: the one on real servers)
+	@$(STACK_RUN) go run ./deploy/demo
 
 .PHONY: reconcile
 reconcile: ## account for every cent: compare orders, trades, holds, journal and balances
-	@go run ./deploy/reconcile
+	@$(STACK_RUN) go run ./deploy/reconcile
 
 .PHONY: clean
 clean: ## remove built programs (never data)
@@ -74,15 +77,13 @@ docs: ## draw the pictures of docs/ from their text (needs graphviz)
 	dot -Tsvg docs/order.dot -o docs/order.svg
 
 ##@ Real servers, without Docker
-STACK := go run ./deploy/stack
-
 .PHONY: stack-install
 stack-install: ## get MariaDB (DB=mysql: MySQL 8.0), Redis and Kafka
 	@$(STACK) install -db $(or $(DB),mariadb)
 
 .PHONY: stack-up
-stack-up: build ## run the exchange on real servers (DB=mysql, KAFKA_BROKERS=3, STACK_SERVICES=none)
-	@$(STACK) up -db $(or $(DB),mariadb) -brokers $(or $(KAFKA_BROKERS),1) -services $(or $(STACK_SERVICES),all)
+stack-up: build ## run the exchange on real servers (DB=mysql, KAFKA_BROKERS=3, STACK_SERVICES=none, PROFILE=normal, STACK_PORT=22000)
+	@$(STACK) up -db $(or $(DB),mariadb) -brokers $(or $(KAFKA_BROKERS),1) -services $(or $(STACK_SERVICES),all) -profile $(or $(PROFILE),demo) -port $(or $(STACK_PORT),21000)
 
 .PHONY: stack-down
 stack-down: ## stop the real servers; data stays
@@ -111,7 +112,7 @@ bench-settlement: ## measure the settlement against a loop of one order at a tim
 
 .PHONY: bench-orders
 bench-orders: ## load a running exchange with the demo accounts' orders, wait until settled, reconcile
-	@go run ./deploy/bench/orders $(BENCH_FLAGS)
+	@$(STACK_RUN) go run ./deploy/bench/orders $(BENCH_FLAGS)
 
 ##@ Help
 .PHONY: help

@@ -73,6 +73,9 @@ func snapshot(ctx context.Context, source string, read func(r *reader) error) (e
 // open connects to a data source. Errors never show a DSN: it holds the password.
 func open(source string) (*sql.DB, sql.TxOptions, error) {
 	dialect, dsn, _ := strings.Cut(source, ":")
+	if _, err := mysql.ParseDSN(source); err == nil && dialect != "sqlite" && dialect != "mysql" {
+		dialect, dsn = "mysql", source // as the services take it
+	}
 	opts := sql.TxOptions{ReadOnly: true}
 	switch dialect {
 	case "sqlite":
@@ -94,7 +97,7 @@ func open(source string) (*sql.DB, sql.TxOptions, error) {
 		opts.Isolation = sql.LevelRepeatableRead
 		return sql.OpenDB(connector), opts, nil
 	default:
-		return nil, opts, errors.New("a data source is sqlite:file or mysql:user:password@tcp(host:port)/name")
+		return nil, opts, errors.New("a data source is sqlite:file or mysql:user:password@tcp(host:port)/name (mysql: may be left out)")
 	}
 }
 

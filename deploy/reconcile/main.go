@@ -8,8 +8,9 @@
 //	MSCOIN_WALLET_DSN='mysql:user:password@tcp(127.0.0.1:3306)/mscoin_wallet' \
 //	MSCOIN_EXCHANGE_DSN='mysql:user:password@tcp(127.0.0.1:3306)/mscoin_exchange' go run ./deploy/reconcile
 //
-// A data source is dialect:dsn, the dialect sqlite or mysql (also MariaDB). Flags win
-// over the environment, which does not show passwords in the list of processes.
+// A data source is dialect:dsn, the dialect sqlite or mysql (also MariaDB; it may be left
+// out, so that the services' own variables will do). Flags win over the environment, which
+// does not show passwords in the list of processes.
 package main
 
 import (

@@ -71,6 +71,7 @@ func parse(args []string, out io.Writer) (o options, command string, rest []stri
 	fs.IntVar(&o.settings.Brokers, "brokers", d.Brokers, "Kafka brokers: 1, or 3 with replication 3")
 	fs.IntVar(&o.settings.BasePort, "port", d.BasePort, fmt.Sprintf("first of the %d ports that the stack uses", layout.PortSpan))
 	fs.IntVar(&o.settings.Partitions, "partitions", d.Partitions, "partitions of the money topics")
+	fs.StringVar(&o.settings.Profile, "profile", d.Profile, "demo (symbols are listed, two accounts funded) or normal (empty)")
 	fs.BoolVar(&o.sync, "sync", true, "a single broker syncs each record before it acknowledges it")
 	fs.StringVar(&o.settings.Root, "root", ".", "folder of the checkout, with bin/<service> and <service>/etc")
 	fs.StringVar(&o.services, "services", "none", "services to start: all, none, or names separated by commas")

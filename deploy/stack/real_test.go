@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +29,9 @@ const realEnv = "MSCOIN_STACK_TEST"
 // realPort keeps these tests off the ports of a stack that somebody uses.
 const realPort = 24000
 
+// programs is the folder with Kafka and MySQL, which the stacks of all tests share.
+var programs = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "mscoin-stack-servers-") })
+
 // rig is a real stack in a folder of its own.
 type rig struct {
 	t      *testing.T
@@ -41,6 +45,13 @@ func newRig(t *testing.T, flags ...string) *rig {
 		t.Skipf("set %s=1 to run the real servers", realEnv)
 	}
 	folder, err := layout.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetched, err := programs()
+	if err == nil {
+		err = os.Symlink(fetched, folder.Programs())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

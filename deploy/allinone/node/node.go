@@ -14,8 +14,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/embedded"
@@ -125,9 +123,6 @@ func (n *node) ensureTopics(ctx context.Context) error {
 	defer client.Close()
 	return client.EnsureTopics(ctx, bus.MoneyTopics(partitions))
 }
-
-// rpcConn is a connection to a service.
-type rpcConn = grpc.ClientConnInterface
 
 // service is what every service package offers.
 type service interface {

@@ -8,6 +8,9 @@ import (
 	"net"
 	"path/filepath"
 
+	"google.golang.org/grpc"
+
+	"mscoin/deploy/demo/seed"
 	exchangesvc "mscoin/exchange/service"
 	gatewaysvc "mscoin/gateway/service"
 	marketsvc "mscoin/market/service"
@@ -104,20 +107,22 @@ func (n *node) seedDemo(ctx context.Context) error {
 	if n.cfg.Profile != Demo {
 		return nil
 	}
-	var conns [3]rpcConn
-	for i, addr := range []string{n.addr.ucenter, n.addr.wallet, n.addr.exchange} {
-		conn, closer, err := rpc.Dial(rpc.ClientConfig{Endpoints: []string{addr}, TimeoutMs: 30_000, Token: n.secrets.InternalToken})
+	var to seed.Services
+	for addr, conn := range map[string]*grpc.ClientConnInterface{
+		n.addr.ucenter: &to.Ucenter, n.addr.wallet: &to.Wallet, n.addr.exchange: &to.Exchange,
+	} {
+		dialed, closer, err := rpc.Dial(rpc.ClientConfig{Endpoints: []string{addr}, TimeoutMs: 30_000, Token: n.secrets.InternalToken})
 		if err != nil {
 			return fmt.Errorf("dial %s: %w", addr, err)
 		}
-		defer closer.Close()
-		conns[i] = conn
+		defer func() { _ = closer.Close() }()
+		*conn = dialed
 	}
 	host := n.cfg.Addr
 	if h, port, err := net.SplitHostPort(host); err == nil && (h == "" || h == "0.0.0.0" || h == "::") {
 		host = net.JoinHostPort("127.0.0.1", port) // listens everywhere; clients here need an address
 	}
-	first, err := newSeeder(n.cfg.DataDir, conns[0], conns[1], conns[2]).seed(ctx, "http://"+host, "ws://"+host)
+	first, err := seed.Seed(ctx, n.cfg.DataDir, to, "http://"+host, "ws://"+host)
 	n.firstStart = first
 	return err
 }
@@ -132,7 +137,7 @@ func (n *node) welcome(context.Context) error {
 		if n.firstStart {
 			text += "\n  First start: BTC/USDT, ETH/USDT and ETH/BTC are listed; two accounts hold 100 BTC, 1,000 ETH and 10,000,000 USDT each.\n"
 		}
-		text += fmt.Sprintf("\n  keys of the demo accounts   %s\n", filepath.Join(n.cfg.DataDir, "demo.json")) +
+		text += fmt.Sprintf("\n  keys of the demo accounts   %s\n", filepath.Join(n.cfg.DataDir, seed.File)) +
 			"  watch them trade            make demo\n" +
 			"  account for every cent      make reconcile\n"
 	}

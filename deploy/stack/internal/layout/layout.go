@@ -3,14 +3,14 @@
 package layout
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+
+	"mscoin/deploy/internal/private"
 )
 
 // The database servers.
@@ -19,6 +19,15 @@ const (
 	MariaDB = "mariadb"
 	// MySQL is a genuine MySQL 8.0 test server.
 	MySQL = "mysql"
+)
+
+// What the exchange is for.
+const (
+	// Demo lists coins and symbols, makes two funded accounts, and is generous with
+	// request limits.
+	Demo = "demo"
+	// Normal starts empty.
+	Normal = "normal"
 )
 
 // Settings are what a user chooses.
@@ -33,6 +42,8 @@ type Settings struct {
 	Partitions int `json:"partitions"`
 	// Unsynced lets a single broker acknowledge records that are not on the disk yet.
 	Unsynced bool `json:"unsynced,omitempty"`
+	// Profile is Demo or Normal; it matters to the services only.
+	Profile string `json:"profile"`
 	// Services are the services that run on the stack, in the order of their start.
 	Services []string `json:"services"`
 	// Root is the folder of the checkout: services are programs in its bin folder, with
@@ -40,9 +51,9 @@ type Settings struct {
 	Root string `json:"root"`
 }
 
-// Default returns one broker, MariaDB, one partition and the default ports.
+// Default returns one broker, MariaDB, one partition, the default ports, for a demo.
 func Default() Settings {
-	return Settings{DB: MariaDB, Brokers: 1, BasePort: DefaultBasePort, Partitions: 1}
+	return Settings{DB: MariaDB, Brokers: 1, BasePort: DefaultBasePort, Partitions: 1, Profile: Demo}
 }
 
 // Bounds of Settings.
@@ -62,6 +73,9 @@ func (s Settings) Validate() error {
 	if s.DB != MariaDB && s.DB != MySQL {
 		return fmt.Errorf("database %q is neither %s nor %s", s.DB, MariaDB, MySQL)
 	}
+	if s.Profile != Demo && s.Profile != Normal {
+		return fmt.Errorf("profile %q is neither %s nor %s", s.Profile, Demo, Normal)
+	}
 	if s.Brokers != 1 && s.Brokers != 3 {
 		return fmt.Errorf("%d Kafka brokers: choose 1 or 3", s.Brokers)
 	}
@@ -79,10 +93,11 @@ func (s Settings) Validate() error {
 	return nil
 }
 
-// SameServers reports whether the servers of both settings are the same, so that those
-// that run need not be stopped.
+// SameServers reports whether servers and services that run with one of the settings fit
+// the other, so that they need not be stopped.
 func (s Settings) SameServers(o Settings) bool {
-	return s.DB == o.DB && s.Brokers == o.Brokers && s.BasePort == o.BasePort && s.Partitions == o.Partitions && s.Unsynced == o.Unsynced
+	return s.DB == o.DB && s.Brokers == o.Brokers && s.BasePort == o.BasePort && s.Partitions == o.Partitions && s.Unsynced == o.Unsynced &&
+		s.Profile == o.Profile
 }
 
 // The ports, counted from BasePort.
@@ -94,18 +109,21 @@ const (
 	portService    = 30
 )
 
+// Gateway is the service that the outside talks to.
+const Gateway = "gateway"
+
 // servicePorts are the RPC ports of the services, and the gateway's HTTP port.
 var servicePorts = map[string]int{
 	"wallet":   portService,
 	"ucenter":  portService + 1,
 	"exchange": portService + 2,
 	"market":   portService + 3,
-	"gateway":  80,
+	Gateway:    80,
 }
 
 // Services lists every service in the order in which they start: each after those it
 // needs.
-func Services() []string { return []string{"wallet", "ucenter", "exchange", "market", "gateway"} }
+func Services() []string { return []string{"wallet", "ucenter", "exchange", "market", Gateway} }
 
 // Addr returns the loopback address of a port.
 func Addr(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -143,11 +161,18 @@ func (s Settings) BrokerAddrs() []string {
 // Folder is the private folder of a stack.
 type Folder string
 
+// special means something to one of the servers in a path: the comma ends one of Kafka's
+// folders, the colon one of Java's, the others quote or comment.
+const special = ",:;*?\"'\\#$\r\n\t"
+
 // Open makes the folder, readable by its owner alone, and returns its absolute path.
 func Open(dir string) (Folder, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("stack folder: %w", err)
+	}
+	if strings.ContainsAny(abs, special) {
+		return "", fmt.Errorf("stack folder: %q: the servers cannot take a path with one of %q", abs, special)
 	}
 	f := Folder(abs)
 	for _, d := range []string{abs, f.runDir(), f.logDir(), f.etcDir()} {
@@ -211,51 +236,21 @@ func (f Folder) settingsFile() string { return f.path("stack.json") }
 
 // Load returns the settings of the last start; found is false when there was none.
 func (f Folder) Load() (s Settings, found bool, err error) {
-	content, err := os.ReadFile(f.settingsFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return Default(), false, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(content, &s)
-	}
+	s = Default() // for what an older version has not written
+	found, err = private.ReadJSON(f.settingsFile(), &s)
 	if err == nil {
 		err = s.Validate()
 	}
 	if err != nil {
 		return Settings{}, false, fmt.Errorf("settings of the last start: %w", err)
 	}
-	return s, true, nil
+	return s, found, nil
 }
 
 // Save keeps the settings for the commands that come after a start.
 func (f Folder) Save(s Settings) error {
-	content, err := json.MarshalIndent(s, "", "  ")
-	if err == nil {
-		err = WriteFile(f.settingsFile(), append(content, '\n'))
-	}
-	if err != nil {
+	if err := private.WriteJSON(f.settingsFile(), s); err != nil {
 		return fmt.Errorf("save settings: %w", err)
-	}
-	return nil
-}
-
-// WriteFile replaces a file as a whole: a crash leaves the old one or the new one. Only
-// its owner may read it.
-func WriteFile(path string, content []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(content)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	err = errors.Join(err, tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func TestFolder(t *testing.T) {
 		if _, found, err := f.Load(); found || err != nil {
 			t.Errorf("before the first start: %v, %v", found, err)
 		}
-		want := Settings{DB: MySQL, Brokers: 3, BasePort: 4000, Partitions: 4, Services: []string{"wallet"}, Root: "/r"}
+		want := Settings{DB: MySQL, Brokers: 3, BasePort: 4000, Partitions: 4, Profile: Normal, Services: []string{"wallet"}, Root: "/r"}
 		if err := f.Save(want); err != nil {
 			t.Fatal(err)
 		}
@@ -95,12 +95,12 @@ func TestFolder(t *testing.T) {
 			t.Errorf("got %+v, %v, %v", got, found, err)
 		}
 	})
-	t.Run("damaged settings are an error, not the default", func(t *testing.T) {
+	t.Run("damaged settings are an error and not the default", func(t *testing.T) {
 		f, err := Open(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := WriteFile(f.settingsFile(), []byte("{")); err != nil {
+		if err := os.WriteFile(f.settingsFile(), []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := f.Load(); err == nil {
@@ -109,28 +109,19 @@ func TestFolder(t *testing.T) {
 	})
 }
 
-func TestWriteFile(t *testing.T) {
-	t.Run("replaces the file, readable by its owner alone, and leaves nothing else behind", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "f")
-		for _, content := range []string{"one", "two"} {
-			if err := WriteFile(path, []byte(content)); err != nil {
-				t.Fatal(err)
-			}
+func TestOpen_Path(t *testing.T) {
+	t.Run("a path that one of the servers would read as two is refused, and nothing is made", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "a,b")
+		if _, err := Open(dir); err == nil {
+			t.Error("accepted")
 		}
-		got, err := os.ReadFile(path)
-		if err != nil || string(got) != "two" {
-			t.Errorf("got %q, %v", got, err)
-		}
-		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("mode %v, %v", info.Mode(), err)
-		}
-		if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
-			t.Errorf("%d entries, %v", len(entries), err)
+		if _, err := os.Stat(dir); err == nil {
+			t.Error("the folder was made")
 		}
 	})
-	t.Run("a folder that is missing is an error", func(t *testing.T) {
-		if err := WriteFile(filepath.Join(t.TempDir(), "missing", "f"), nil); err == nil {
-			t.Error("accepted")
+	t.Run("blanks and accents are fine", func(t *testing.T) {
+		if _, err := Open(filepath.Join(t.TempDir(), "dépôt no 1")); err != nil {
+			t.Error(err)
 		}
 	})
 }

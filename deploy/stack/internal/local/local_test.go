@@ -100,7 +100,7 @@ func TestUpper_Together(t *testing.T) {
 			t.Error("started twice")
 		}
 	})
-	t.Run("what has crashed is started again, and said", func(t *testing.T) {
+	t.Run("what has crashed is started again and said", func(t *testing.T) {
 		u, out := newUpper(t)
 		c := []server.Component{sleeper(u.Stack, "a")}
 		if err := u.together(t.Context(), c); err != nil {
@@ -223,7 +223,7 @@ func TestStack_Up(t *testing.T) {
 }
 
 func TestStack_Down(t *testing.T) {
-	t.Run("leaves no process, with or without a record", func(t *testing.T) {
+	t.Run("leaves no process with or without a record", func(t *testing.T) {
 		u, out := newUpper(t)
 		names := []string{"redis", "unknown", "lost"}
 		for _, name := range names {

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"mscoin/deploy/demo/seed"
+	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
 	"mscoin/deploy/stack/internal/process"
 	"mscoin/deploy/stack/internal/programs"
@@ -23,6 +26,8 @@ const (
 	askLimit = 3 * time.Second
 	// topicsWithin bounds the wait until every broker takes part and the topics are there.
 	topicsWithin = 60 * time.Second
+	// seedWithin bounds listing the symbols and making the demo accounts.
+	seedWithin = 60 * time.Second
 )
 
 // Up starts what does not run yet and returns when all of it is ready. What this call
@@ -42,7 +47,7 @@ func (s *Stack) Up(ctx context.Context, settings layout.Settings) error {
 		if err != nil {
 			return err
 		}
-		if err := layout.WriteFile(s.Folder.Env(), EnvFile(env)); err != nil {
+		if err := private.WriteFile(s.Folder.Env(), EnvFile(env)); err != nil {
 			return fmt.Errorf("write the environment: %w", err)
 		}
 		u := &upper{Stack: s, site: site, env: env}
@@ -50,6 +55,9 @@ func (s *Stack) Up(ctx context.Context, settings layout.Settings) error {
 			return errors.Join(err, u.undo(ctx))
 		}
 		s.say("up in %s; environment of services and tests: %s", s.since(start), s.Folder.Env())
+		if site.Seeded() {
+			s.say("the exchange answers on %s; keys of the demo accounts: %s", site.URL(), filepath.Join(site.DemoDir(), seed.File))
+		}
 		return nil
 	})
 }
@@ -90,8 +98,8 @@ func (s *Stack) refuseRunning(last layout.Settings) error {
 			return err
 		}
 		if state == process.Running {
-			return fmt.Errorf("%s still runs with other settings (database %s, %d brokers, %d partitions, ports from %d, synced %t): stop the stack first",
-				name, last.DB, last.Brokers, last.Partitions, last.BasePort, !last.Unsynced)
+			return fmt.Errorf("%s still runs with other settings (database %s, %d brokers, %d partitions, ports from %d, synced %t, profile %s): stop the stack first",
+				name, last.DB, last.Brokers, last.Partitions, last.BasePort, !last.Unsynced, last.Profile)
 		}
 	}
 	return nil
@@ -115,9 +123,31 @@ func (u *upper) run(ctx context.Context) error {
 		return err
 	}
 	for _, c := range server.Services(u.site) {
+		if c.Name == layout.Gateway {
+			if err := u.seed(ctx); err != nil {
+				return err
+			}
+		}
 		if err := u.together(ctx, []server.Component{c}); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// seed fills an empty exchange before its door opens.
+func (u *upper) seed(ctx context.Context) error {
+	if !u.site.Seeded() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, seedWithin)
+	defer cancel()
+	first, err := u.site.Seed(ctx)
+	if err != nil {
+		return fmt.Errorf("fill the exchange for the demo: %w", err)
+	}
+	if first {
+		u.say("%-10s BTC/USDT, ETH/USDT and ETH/BTC are listed, two accounts are funded", "demo")
 	}
 	return nil
 }

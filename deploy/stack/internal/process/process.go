@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"mscoin/deploy/stack/internal/layout"
+	"mscoin/deploy/internal/private"
 	"mscoin/mscoin-common/clock"
 )
 
@@ -161,7 +161,7 @@ func (r Record) save(path string) error {
 	if err != nil {
 		return err
 	}
-	return layout.WriteFile(path, append(content, '\n'))
+	return private.WriteFile(path, append(content, '\n'))
 }
 
 // alive reports whether the recorded process, and no other with its number, runs.

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
 )
 
@@ -161,7 +162,7 @@ func (in Installer) once(ctx context.Context, dir, name string, fetch func(ctx c
 	if err := fetch(ctx, tmp); err != nil {
 		return fmt.Errorf("install %s: %w", name, err)
 	}
-	if err := layout.WriteFile(filepath.Join(tmp, completeMark), nil); err != nil {
+	if err := private.WriteFile(filepath.Join(tmp, completeMark), nil); err != nil {
 		return fmt.Errorf("install %s: %w", name, err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -176,7 +177,7 @@ func (in Installer) once(ctx context.Context, dir, name string, fetch func(ctx c
 
 func (in Installer) fetchKafka(ctx context.Context, dir string) error {
 	pom := filepath.Join(dir, "pom.xml")
-	if err := layout.WriteFile(pom, kafkaPOM); err != nil {
+	if err := private.WriteFile(pom, kafkaPOM); err != nil {
 		return err
 	}
 	err := run(ctx, nil, Find(in.Folder).Maven, "-B", "-q", "-f", pom, dependencyPlugin+"copy-dependencies",

@@ -3,15 +3,13 @@
 package secret
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 
-	"mscoin/deploy/stack/internal/layout"
+	"mscoin/deploy/internal/private"
 )
 
 // Store holds the passwords of one stack.
@@ -54,21 +52,13 @@ func (s *Store) Ensure(names ...string) error {
 		if s.values[name] != "" {
 			continue
 		}
-		b := make([]byte, secretBytes)
-		if _, err := rand.Read(b); err != nil {
-			return fmt.Errorf("secrets: %w", err)
-		}
-		s.values[name] = hex.EncodeToString(b)
+		s.values[name] = private.RandomHex(secretBytes)
 		changed = true
 	}
 	if !changed {
 		return nil
 	}
-	content, err := json.MarshalIndent(s.values, "", "  ")
-	if err == nil {
-		err = layout.WriteFile(s.path, append(content, '\n'))
-	}
-	if err != nil {
+	if err := private.WriteJSON(s.path, s.values); err != nil {
 		return fmt.Errorf("secrets: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
 )
 
@@ -66,14 +67,14 @@ func database(s Site) Component {
 		Addr:  layout.Addr(s.Settings.DatabasePort()),
 		Ports: []int{s.Settings.DatabasePort()},
 		Prepare: func(ctx context.Context) error {
-			if err := layout.WriteFile(statements, []byte(s.databaseSQL())); err != nil {
+			if err := private.WriteFile(statements, []byte(s.databaseSQL())); err != nil {
 				return err
 			}
 			text, err := s.databaseConf(dir)
 			if err != nil {
 				return err
 			}
-			if err := layout.WriteFile(conf, []byte(text)); err != nil {
+			if err := private.WriteFile(conf, []byte(text)); err != nil {
 				return err
 			}
 			return once(dir, func() error { return s.initialiseDatabase(ctx, conf, dir) })

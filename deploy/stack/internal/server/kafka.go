@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
 	"mscoin/mscoin-common/bus"
 )
@@ -49,8 +50,8 @@ func broker(s Site, n int) Component {
 		Ports: []int{s.Settings.BrokerPort(n), s.Settings.ControllerPort(n)},
 		Prepare: func(ctx context.Context) error {
 			err := errors.Join(
-				layout.WriteFile(conf, []byte(s.kafkaConf(n, filepath.Join(dir, "log")))),
-				layout.WriteFile(logConf, []byte(kafkaLogConf(s.Folder.Log(name+".server")))),
+				private.WriteFile(conf, []byte(s.kafkaConf(n, filepath.Join(dir, "log")))),
+				private.WriteFile(logConf, []byte(kafkaLogConf(s.Folder.Log(name+".server")))),
 			)
 			if err != nil {
 				return err
@@ -108,7 +109,7 @@ func (s Site) EnsureCluster() error {
 	if err := os.MkdirAll(filepath.Dir(s.clusterFile()), 0o700); err != nil {
 		return fmt.Errorf("identity of the Kafka cluster: %w", err)
 	}
-	if err := layout.WriteFile(s.clusterFile(), append(content, '\n')); err != nil {
+	if err := private.WriteFile(s.clusterFile(), append(content, '\n')); err != nil {
 		return fmt.Errorf("identity of the Kafka cluster: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
 )
 
@@ -33,7 +34,7 @@ func redis(s Site) Component {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
 			}
-			return layout.WriteFile(conf, []byte(s.redisConf(dir)))
+			return private.WriteFile(conf, []byte(s.redisConf(dir)))
 		},
 		Spec:        s.spec("redis", s.Programs.Redis, conf),
 		Ready:       s.redisReady,

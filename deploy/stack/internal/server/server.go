@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
 	"mscoin/deploy/stack/internal/process"
 	"mscoin/deploy/stack/internal/programs"
@@ -89,7 +90,7 @@ func once(dir string, setUp func() error) error {
 	if err := setUp(); err != nil {
 		return err
 	}
-	return layout.WriteFile(mark, nil)
+	return private.WriteFile(mark, nil)
 }
 
 // toolLimit bounds one run of a set-up program.

@@ -11,6 +11,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
 	"mscoin/deploy/stack/internal/programs"
 	"mscoin/deploy/stack/internal/secret"
@@ -64,7 +65,7 @@ func TestSite_KafkaConf(t *testing.T) {
 				"log.retention.ms=-1", "log.retention.bytes=-1", "log.dirs=/log")
 		}
 	})
-	t.Run("one broker syncs every record, since no replica has it", func(t *testing.T) {
+	t.Run("one broker syncs every record since no replica has it", func(t *testing.T) {
 		wantLines(t, newSite(t, nil).kafkaConf(1, "/log"), "log.flush.interval.messages=1", "min.insync.replicas=1",
 			"default.replication.factor=1", "controller.quorum.bootstrap.servers=127.0.0.1:21020",
 			"listeners=PLAINTEXT://127.0.0.1:21010,CONTROLLER://127.0.0.1:21020")
@@ -121,7 +122,7 @@ func TestSite_EnsureCluster(t *testing.T) {
 		}
 	})
 	t.Run("the identity of another number of brokers is refused", func(t *testing.T) {
-		if err := layout.WriteFile(s.Folder.Data(s.Settings, "kafka.json"), []byte(`{"id":"x","directories":["y"]}`)); err != nil {
+		if err := private.WriteFile(s.Folder.Data(s.Settings, "kafka.json"), []byte(`{"id":"x","directories":["y"]}`)); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.EnsureCluster(); err == nil {

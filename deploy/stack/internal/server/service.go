@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
 )
 
@@ -47,6 +48,7 @@ func (s Site) Env() ([]string, error) {
 		return nil, err
 	}
 	env := []string{
+		"MSCOIN_DATA=" + s.DemoDir(),
 		"MSCOIN_TEST_MYSQL_DSN=" + s.TestDSN(),
 		"MSCOIN_TEST_KAFKA_BROKERS=" + brokers,
 		"MSCOIN_TEST_REDIS_ADDR=" + layout.Addr(s.Settings.RedisPort()),
@@ -112,14 +114,14 @@ func service(s Site, name string) Component {
 			if text, err = overlay(text, s.changes(name)); err != nil {
 				return fmt.Errorf("configuration: %w", err)
 			}
-			return layout.WriteFile(conf, text)
+			return private.WriteFile(conf, text)
 		},
 		Spec:        s.spec(name, program, "-f", conf),
 		Ready:       func(ctx context.Context) error { return rpcReady(ctx, addr) },
 		ReadyWithin: serviceReady,
 		StopWithin:  serviceStop,
 	}
-	if name == "gateway" {
+	if name == layout.Gateway {
 		c.Ready = func(ctx context.Context) error { return httpReady(ctx, "http://"+addr+"/readyz") }
 	}
 	return c
@@ -144,19 +146,27 @@ func (s Site) changes(name string) []change {
 	peer := func(name, service string) change {
 		return change{path: name + ".Endpoints", value: []string{layout.Addr(s.Settings.ServicePort(service))}}
 	}
+	profile := change{path: "Profile", value: s.Settings.Profile}
+	var sender, limits []change
+	if s.Settings.Profile == layout.Demo { // codes are in the log; somebody who tries it out measures it, too
+		sender = []change{{path: "Sender.Email", value: "log"}, {path: "Sender.Phone", value: "log"}}
+		limits = []change{
+			{path: "Limit.WeightPerMinute", value: -1}, {path: "Limit.OrdersPer10s", value: -1}, {path: "Limit.OrdersPerDay", value: -1},
+		}
+	}
 	switch name {
 	case "wallet":
 		return slices.Concat([]change{listen}, dsn, kafka, redis)
 	case "ucenter":
-		return slices.Concat([]change{listen}, dsn)
+		return slices.Concat([]change{listen, profile}, dsn, sender)
 	case "exchange":
 		return slices.Concat([]change{listen, peer("Wallet", "wallet")}, dsn, kafka)
 	case "market":
 		return slices.Concat([]change{listen}, dsn, kafka)
-	case "gateway":
+	case layout.Gateway:
 		return slices.Concat([]change{
-			listen, peer("Exchange", "exchange"), peer("Wallet", "wallet"), peer("Market", "market"), peer("Ucenter", "ucenter"),
-		}, redis)
+			listen, profile, peer("Exchange", "exchange"), peer("Wallet", "wallet"), peer("Market", "market"), peer("Ucenter", "ucenter"),
+		}, redis, limits)
 	}
 	return nil
 }

@@ -1,4 +1,7 @@
-package node
+// Package seed fills an empty exchange for trying it out: it lists coins and symbols, makes
+// two accounts, funds them, and writes how to reach them into demo.json. Every way to run
+// the exchange with a demo profile uses it.
+package seed
 
 import (
 	"context"
@@ -9,25 +12,13 @@ import (
 
 	"google.golang.org/grpc"
 
+	"mscoin/deploy/demo/story"
+	"mscoin/deploy/internal/private"
 	exchangepb "mscoin/grpc-common/gen/exchange/v1"
 	ucenterpb "mscoin/grpc-common/gen/ucenter/v1"
 	walletpb "mscoin/grpc-common/gen/wallet/v1"
 	"mscoin/mscoin-common/errs"
 )
-
-// access is the content of demo.json, for bots and for `make demo`.
-type access struct {
-	BaseURL  string    `json:"baseUrl"`
-	WsURL    string    `json:"wsUrl"`
-	Accounts []account `json:"accounts"`
-}
-
-type account struct {
-	Email     string `json:"email"`
-	Password  string `json:"password"`
-	APIKey    string `json:"apiKey"`
-	APISecret string `json:"apiSecret"`
-}
 
 var demoCoins = []*walletpb.Coin{
 	{Name: "BTC", FullName: "Bitcoin", Scale: 8},
@@ -55,26 +46,19 @@ var demoSymbols = []*exchangepb.Symbol{
 
 var demoFunds = map[string]string{"BTC": "100", "ETH": "1000", "USDT": "10000000"}
 
-// seeder fills an empty exchange for the demo profile. Each step can be repeated, so a crash in the middle costs nothing.
-type seeder struct {
-	ucenter  ucenterpb.UcenterServiceClient
-	wallet   walletpb.WalletServiceClient
-	exchange exchangepb.ExchangeServiceClient
-	dir      string
-}
+// File is the name of the file with the accounts, as story.Access.
+const File = "demo.json"
 
-func newSeeder(dir string, ucenter, wallet, exchange grpc.ClientConnInterface) *seeder {
-	return &seeder{
-		ucenter: ucenterpb.NewUcenterServiceClient(ucenter), wallet: walletpb.NewWalletServiceClient(wallet),
-		exchange: exchangepb.NewExchangeServiceClient(exchange), dir: dir,
-	}
-}
+// Services are connections to the services that are filled.
+type Services struct{ Ucenter, Wallet, Exchange grpc.ClientConnInterface }
 
-// seed lists coins and symbols, creates and funds the demo accounts, and writes demo.json. It reports whether this was the first time.
-func (s *seeder) seed(ctx context.Context, baseURL, wsURL string) (first bool, err error) {
-	file := filepath.Join(s.dir, "demo.json")
-	var a access
-	found, err := readPrivate(file, &a)
+// Seed lists coins and symbols, creates and funds the demo accounts, and writes File into
+// dir, which must exist. Each step can be repeated, so a crash in the middle costs nothing. It
+// reports whether this was the first time; afterwards it only moves the addresses in File.
+func Seed(ctx context.Context, dir string, to Services, baseURL, wsURL string) (first bool, err error) {
+	file := filepath.Join(dir, File)
+	var a story.Access
+	found, err := private.ReadJSON(file, &a)
 	if err != nil {
 		return false, err
 	}
@@ -83,7 +67,11 @@ func (s *seeder) seed(ctx context.Context, baseURL, wsURL string) (first bool, e
 			return false, nil
 		}
 		a.BaseURL, a.WsURL = baseURL, wsURL // the address has moved
-		return false, writePrivate(file, a)
+		return false, private.WriteJSON(file, a)
+	}
+	s := &seeder{
+		ucenter: ucenterpb.NewUcenterServiceClient(to.Ucenter), wallet: walletpb.NewWalletServiceClient(to.Wallet),
+		exchange: exchangepb.NewExchangeServiceClient(to.Exchange), dir: dir,
 	}
 	if err := s.listings(ctx); err != nil {
 		return true, err
@@ -92,10 +80,17 @@ func (s *seeder) seed(ctx context.Context, baseURL, wsURL string) (first bool, e
 		return true, err
 	}
 	a.BaseURL, a.WsURL = baseURL, wsURL
-	if err := writePrivate(file, a); err != nil {
+	if err := private.WriteJSON(file, a); err != nil {
 		return true, err
 	}
 	return true, os.Remove(s.draft())
+}
+
+type seeder struct {
+	ucenter  ucenterpb.UcenterServiceClient
+	wallet   walletpb.WalletServiceClient
+	exchange exchangepb.ExchangeServiceClient
+	dir      string
 }
 
 func (s *seeder) listings(ctx context.Context) error {
@@ -115,18 +110,18 @@ func (s *seeder) listings(ctx context.Context) error {
 // draft keeps the passwords until demo.json is complete: a member that a crash left behind can still be opened.
 func (s *seeder) draft() string { return filepath.Join(s.dir, "demo.draft.json") }
 
-func (s *seeder) accounts(ctx context.Context) (access, error) {
-	var a access
-	found, err := readPrivate(s.draft(), &a)
+func (s *seeder) accounts(ctx context.Context) (story.Access, error) {
+	var a story.Access
+	found, err := private.ReadJSON(s.draft(), &a)
 	if err != nil {
 		return a, err
 	}
 	if !found {
-		a.Accounts = []account{
-			{Email: "demo1@mscoin.example", Password: randomHex(12)},
-			{Email: "demo2@mscoin.example", Password: randomHex(12)},
+		a.Accounts = []story.Account{
+			{Email: "demo1@mscoin.example", Password: private.RandomHex(12)},
+			{Email: "demo2@mscoin.example", Password: private.RandomHex(12)},
 		}
-		if err := writePrivate(s.draft(), a); err != nil {
+		if err := private.WriteJSON(s.draft(), a); err != nil {
 			return a, err
 		}
 	}
@@ -138,7 +133,7 @@ func (s *seeder) accounts(ctx context.Context) (access, error) {
 	return a, nil
 }
 
-func (s *seeder) account(ctx context.Context, a *account) error {
+func (s *seeder) account(ctx context.Context, a *story.Account) error {
 	_, err := s.ucenter.CreateMember(ctx, &ucenterpb.CreateMemberRequest{Email: a.Email, Password: a.Password, Username: a.Email[:len("demo1")]})
 	if err != nil && errs.KindOf(err) != errs.KindAlreadyExists {
 		return fmt.Errorf("create: %w", err)
@@ -160,7 +155,7 @@ func (s *seeder) account(ctx context.Context, a *account) error {
 }
 
 // key makes the account's API key. A key that a crash left without its secret being kept is deleted.
-func (s *seeder) key(ctx context.Context, a *account, id int64) error {
+func (s *seeder) key(ctx context.Context, a *story.Account, id int64) error {
 	const label = "demo"
 	keys, err := s.ucenter.ListApiKeys(ctx, &ucenterpb.ListApiKeysRequest{MemberId: id})
 	if err != nil {

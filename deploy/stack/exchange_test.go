@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mscoin/deploy/demo/seed"
+	"mscoin/deploy/demo/story"
+	"mscoin/deploy/internal/private"
+	"mscoin/deploy/stack/internal/layout"
+	"mscoin/mscoin-common/testkit"
+)
+
+// checkout is the root of the repository.
+const checkout = "../.."
+
+// built is a folder like the checkout's root, with this checkout's programs in bin.
+var built = sync.OnceValues(func() (string, error) {
+	root, err := os.MkdirTemp("", "mscoin-stack-programs-")
+	if err != nil {
+		return "", err
+	}
+	from, err := filepath.Abs(checkout)
+	if err != nil {
+		return "", err
+	}
+	packages := []string{"./deploy/reconcile"}
+	for _, name := range layout.Services() {
+		packages = append(packages, "./"+name)
+		if err := os.Symlink(filepath.Join(from, name), filepath.Join(root, name)); err != nil {
+			return "", err
+		}
+	}
+	build := exec.Command("go", append([]string{"build", "-o", filepath.Join(root, "bin") + "/"}, packages...)...)
+	build.Dir = from
+	build.Stderr = os.Stderr
+	return root, build.Run()
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if os.Getenv(realEnv) == "1" {
+		for _, once := range []func() (string, error){built, programs} {
+			if dir, err := once(); err == nil {
+				_ = os.RemoveAll(dir)
+			}
+		}
+	}
+	os.Exit(code)
+}
+
+// newExchange is a real stack with every service.
+func newExchange(t *testing.T, flags ...string) *rig {
+	t.Helper()
+	r := newRig(t, append([]string{"-services", "all"}, flags...)...)
+	root, err := built()
+	if err != nil {
+		t.Fatalf("build the services: %v", err)
+	}
+	r.flags = append(r.flags, "-root", root)
+	r.do(0, "up")
+	return r
+}
+
+func (r *rig) access() story.Access {
+	r.t.Helper()
+	var a story.Access
+	if found, err := private.ReadJSON(filepath.Join(r.env("MSCOIN_DATA"), seed.File), &a); err != nil || !found {
+		r.t.Fatalf("demo accounts: %t, %v", found, err)
+	}
+	return a
+}
+
+// tell trades with an unmodified third-party client and checks every balance.
+func (r *rig) tell() {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	defer cancel()
+	var out strings.Builder
+	if err := story.Tell(ctx, r.access(), &out); err != nil {
+		r.t.Fatalf("%v\n%s", err, out.String())
+	}
+}
+
+// reconcile polls until the operator's command finds nothing: settlement may be a moment
+// behind the last answer.
+func (r *rig) reconcile() {
+	r.t.Helper()
+	root, err := built()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	testkit.Eventually(r.t, time.Minute, func() bool {
+		out.Reset()
+		args := append(append([]string{"run"}, r.flags...), filepath.Join(root, "bin", "reconcile"))
+		return run(context.WithoutCancel(r.t.Context()), args, &out, &out) == 0
+	}, "a clean reconciliation")
+}
+
+// TestReal_Exchange is the end-to-end story on real servers.
+func TestReal_Exchange(t *testing.T) {
+	for name, flags := range map[string][]string{
+		"MariaDB and one broker":  {"-db", layout.MariaDB},
+		"MySQL and three brokers": {"-db", layout.MySQL, "-brokers", "3"},
+	} {
+		t.Run(name, func(t *testing.T) { exchange(t, newExchange(t, flags...)) })
+	}
+}
+
+func exchange(t *testing.T, r *rig) {
+	r.do(0, "status")
+	t.Run("an unmodified client trades, and every cent is accounted for", func(t *testing.T) {
+		r := r.in(t)
+		r.tell()
+		r.reconcile()
+	})
+	t.Run("kill -9 of every service loses nothing", func(t *testing.T) {
+		r := r.in(t)
+		r.kill(layout.Services()...)
+		r.do(0, "up")
+		r.tell()
+		r.reconcile()
+	})
+	t.Run("everything is stopped and started again, the accounts are the same", func(t *testing.T) {
+		r := r.in(t)
+		before := r.access()
+		if out := r.do(0, "down"); strings.Contains(out, "killed") {
+			t.Error("something did not stop by itself")
+		}
+		r.do(exitDown, "status")
+		r.do(0, "up")
+		if after := r.access(); after.Accounts[0] != before.Accounts[0] {
+			t.Error("the demo account is another one")
+		}
+		r.tell()
+		r.reconcile()
+	})
+}
