@@ -102,12 +102,12 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 	s.store = store.New(s.db, s.clk)
 	log := p.log(sequencer.BusLog{Client: s.bus})
 	s.gate = sequencer.NewGate(sequencer.GateConfig{
-		Log: log, IDs: ids, Partitions: cfg.Partitions, WaitTimeout: time.Duration(cfg.Order.WaitMs) * time.Millisecond,
+		Log: log, IDs: ids, Clock: s.clk, Partitions: cfg.Partitions, WaitTimeout: time.Duration(cfg.Order.WaitMs) * time.Millisecond,
 	})
 	progress := stream.NewProgress(stream.DatabaseStore(s.db), s.clk, consumer.Name)
 	for partition := range cfg.Partitions {
 		s.sequencers = append(s.sequencers, s.newSequencer(log, partition))
-		c, err := consumer.New(p.bus(stream.ClientBus(s.bus)), s.db, s.clk, progress, store.Apply, partition, cfg.ApplyBatch)
+		c, err := consumer.New(p.bus(stream.ClientBus(s.bus)), stream.DatabaseStore(s.db), s.clk, progress, store.Apply, partition, cfg.ApplyBatch)
 		if err != nil {
 			return nil, err
 		}

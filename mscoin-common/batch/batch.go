@@ -6,6 +6,8 @@ package batch
 import (
 	"context"
 	"errors"
+
+	"mscoin/mscoin-common/clock"
 )
 
 var (
@@ -17,6 +19,7 @@ var (
 
 // Writer collects items of many callers. Run it once, call Do from anywhere.
 type Writer[T any] struct {
+	clk   clock.Clock
 	limit int
 	write func(ctx context.Context, items []T) []error
 	queue chan entry[T]
@@ -31,22 +34,32 @@ type entry[T any] struct {
 
 // New returns a writer whose batches have at most limit items and whose queue holds
 // the same number: beyond that callers wait. write returns one error for each item,
-// or nil for none at all.
-func New[T any](limit int, write func(ctx context.Context, items []T) []error) *Writer[T] {
-	return &Writer[T]{limit: limit, write: write, queue: make(chan entry[T], limit), done: make(chan struct{})}
+// or nil for none at all. It waits by clk.
+func New[T any](clk clock.Clock, limit int, write func(ctx context.Context, items []T) []error) *Writer[T] {
+	return &Writer[T]{clk: clk, limit: limit, write: write, queue: make(chan entry[T], limit), done: make(chan struct{})}
 }
 
 // Do writes the item and returns what the write said of it. When ctx ends before the
 // item's turn the error is ErrNotTaken, and nothing happens; after that ErrAbandoned.
 // Both wrap the context's error.
 func (w *Writer[T]) Do(ctx context.Context, item T) error {
+	if err := ctx.Err(); err != nil {
+		return errors.Join(ErrNotTaken, err)
+	}
 	e := entry[T]{item: item, ctx: ctx, result: make(chan error, 1)}
+	clock.Await(ctx, w.clk, func() bool { return len(w.queue) < cap(w.queue) || w.ended() })
 	select {
 	case w.queue <- e:
 	case <-ctx.Done():
 		return errors.Join(ErrNotTaken, ctx.Err())
 	case <-w.done:
 		return ErrNotTaken
+	}
+	clock.Await(ctx, w.clk, func() bool { return len(e.result) > 0 || w.ended() })
+	select { // an answer that is there counts, whatever else has happened
+	case err := <-e.result:
+		return err
+	default:
 	}
 	select {
 	case err := <-e.result:
@@ -64,12 +77,23 @@ func (w *Writer[T]) Do(ctx context.Context, item T) error {
 	}
 }
 
+// ended reports whether Run has.
+func (w *Writer[T]) ended() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Run writes until ctx ends. A write that has begun is finished; what is queued is
 // not taken any more.
 func (w *Writer[T]) Run(ctx context.Context) error {
 	defer close(w.done)
 	items, entries := make([]T, 0, w.limit), make([]entry[T], 0, w.limit)
 	for {
+		clock.Await(ctx, w.clk, func() bool { return len(w.queue) > 0 })
 		select {
 		case <-ctx.Done():
 			return nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mscoin/mscoin-common/batch"
+	"mscoin/mscoin-common/clock"
 )
 
 func run(t *testing.T, w *batch.Writer[int]) context.CancelFunc {
@@ -29,7 +30,7 @@ func TestWriter_Do(t *testing.T) {
 		entered, release := make(chan struct{}), make(chan struct{})
 		var sizes []int
 		odd := errors.New("odd")
-		w := batch.New(100, func(_ context.Context, items []int) []error {
+		w := batch.New(clock.Real(), 100, func(_ context.Context, items []int) []error {
 			sizes = append(sizes, len(items))
 			if len(sizes) == 1 {
 				close(entered)
@@ -69,7 +70,7 @@ func TestWriter_Do(t *testing.T) {
 	t.Run("a caller that left before its turn is not written", func(t *testing.T) {
 		entered, release := make(chan struct{}), make(chan struct{})
 		var seen []int
-		w := batch.New(4, func(_ context.Context, items []int) []error {
+		w := batch.New(clock.Real(), 4, func(_ context.Context, items []int) []error {
 			seen = append(seen, items...)
 			if len(seen) == 1 {
 				close(entered)
@@ -100,7 +101,7 @@ func TestWriter_Do(t *testing.T) {
 		}
 	})
 	t.Run("after the end nothing is taken", func(t *testing.T) {
-		w := batch.New(4, func(context.Context, []int) []error { return nil })
+		w := batch.New(clock.Real(), 4, func(context.Context, []int) []error { return nil })
 		run(t, w)()
 		if err := w.Do(t.Context(), 1); !errors.Is(err, batch.ErrNotTaken) {
 			t.Error(err)

@@ -148,3 +148,42 @@ func ExampleFake() {
 	fmt.Println((<-wake).UnixMilli(), clk.NowMs())
 	// Output: 1700000001000 1700000001000
 }
+
+// byHand is a Scheduler that notes what is left to it.
+type byHand struct {
+	clock.Clock
+	asked []string
+}
+
+func (s *byHand) Sleep(context.Context, time.Duration) error {
+	s.asked = append(s.asked, "sleep")
+	return nil
+}
+
+func (s *byHand) Await(_ context.Context, ready func() bool) {
+	s.asked = append(s.asked, fmt.Sprintf("await %t", ready()))
+}
+
+func (s *byHand) WithTimeout(ctx context.Context, _ time.Duration) (context.Context, context.CancelFunc) {
+	s.asked = append(s.asked, "timeout")
+	return context.WithCancel(ctx)
+}
+
+func TestScheduler(t *testing.T) {
+	wait := func(clk clock.Clock) {
+		if err := clock.Sleep(t.Context(), clk, time.Nanosecond); err != nil {
+			t.Fatal(err)
+		}
+		clock.Await(t.Context(), clk, func() bool { return true })
+		_, cancel := clock.WithTimeout(t.Context(), clk, time.Hour)
+		cancel()
+	}
+	t.Run("all waiting is left to a Scheduler", func(t *testing.T) {
+		s := &byHand{Clock: clock.NewFake(time.UnixMilli(0))}
+		wait(s)
+		if got, want := fmt.Sprint(s.asked), "[sleep await true timeout]"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+	t.Run("the machine's clock is no Scheduler", func(t *testing.T) { wait(clock.Real()) })
+}

@@ -50,12 +50,14 @@ func (p *Progress) WaitApplied(ctx context.Context, symbol string, seq int64) er
 		if done {
 			return nil
 		}
+		poll := p.clk.After(pollInterval)
+		clock.Await(ctx, p.clk, func() bool { return len(poll) > 0 || p.Applied(symbol) >= seq })
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait until %s has applied %s up to %d: %w", p.consumer, symbol, seq, ctx.Err())
 		case <-moved:
 			continue
-		case <-p.clk.After(pollInterval):
+		case <-poll:
 		}
 		stored, err := p.store.SymbolSeq(ctx, p.consumer, symbol)
 		if err != nil {

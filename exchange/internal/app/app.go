@@ -208,7 +208,7 @@ func (a *App) waitRead(ctx context.Context, after []Position) error {
 	if len(after) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.ReadAfterTimeout)
+	ctx, cancel := clock.WithTimeout(ctx, a.deps.Clock, a.cfg.ReadAfterTimeout)
 	defer cancel()
 	for _, p := range after {
 		if err := a.deps.Progress.WaitApplied(ctx, p.Symbol, p.Seq); err != nil {

@@ -22,12 +22,12 @@ const Name = "order"
 type Apply func(tx *database.Tx, b *order.Batch) error
 
 // New returns the order consumer of a partition.
-func New(client stream.Bus, db *database.DB, clk clock.Clock, progress *stream.Progress, apply Apply, partition, maxBatch int) (*stream.Consumer, error) {
+func New(client stream.Bus, store stream.Store, clk clock.Clock, progress *stream.Progress, apply Apply, partition, maxBatch int) (*stream.Consumer, error) {
 	return stream.New(stream.Config{
 		Name: Name, Topic: bus.TopicCompleted, Partition: partition,
 		ForwardTo: bus.TopicSettle, MaxBatch: maxBatch,
 	}, stream.Deps{
-		Bus: client, Store: stream.DatabaseStore(db), Clock: clk, Progress: progress,
+		Bus: client, Store: store, Clock: clk, Progress: progress,
 		Apply: func(_ context.Context, tx *database.Tx, fresh []stream.Entry) error { return apply(tx, batchOf(fresh)) },
 	})
 }

@@ -12,6 +12,7 @@ import (
 	eventpb "mscoin/grpc-common/gen/event/v1"
 	"mscoin/mscoin-common/batch"
 	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/symbol"
 )
@@ -41,6 +42,8 @@ type GateConfig struct {
 	Log Log
 	// IDs of commands.
 	IDs IDs
+	// Clock times the waiting.
+	Clock clock.Clock
 	// Partitions of the command log.
 	Partitions int
 	// WaitTimeout bounds writing a command and waiting for its record.
@@ -59,7 +62,7 @@ type Gate struct {
 func NewGate(cfg GateConfig) *Gate {
 	g := &Gate{cfg: cfg, waiters: newWaiters()}
 	for p := range cfg.Partitions {
-		g.writers = append(g.writers, batch.New(maxCommands, func(ctx context.Context, msgs []bus.Message) []error {
+		g.writers = append(g.writers, batch.New(cfg.Clock, maxCommands, func(ctx context.Context, msgs []bus.Message) []error {
 			return g.write(ctx, p, msgs)
 		}))
 	}
@@ -117,7 +120,7 @@ func (g *Gate) CancelAll(ctx context.Context, r symbol.Rules, memberID int64) (*
 // Resolve asks what became of an order, and waits for no answer: the record finds
 // the order store and the wallet by itself.
 func (g *Gate) Resolve(ctx context.Context, r symbol.Rules, orderID, memberID, deadlineMs int64) error {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.WaitTimeout)
+	ctx, cancel := clock.WithTimeout(ctx, g.cfg.Clock, g.cfg.WaitTimeout)
 	defer cancel()
 	_, err := g.send(ctx, r, &eventpb.Command{Body: &eventpb.Command_Resolve{Resolve: &eventpb.ResolveCommand{
 		OrderId: orderID, MemberId: memberID, DeadlineMs: deadlineMs,
@@ -142,7 +145,7 @@ func (g *Gate) SetPhase(ctx context.Context, r symbol.Rules, phase order.Phase) 
 
 // ask writes a command and waits for its published record.
 func (g *Gate) ask(ctx context.Context, r symbol.Rules, cmd *eventpb.Command) (*order.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.WaitTimeout)
+	ctx, cancel := clock.WithTimeout(ctx, g.cfg.Clock, g.cfg.WaitTimeout)
 	defer cancel()
 	return g.send(ctx, r, cmd, true)
 }
@@ -173,15 +176,26 @@ func (g *Gate) send(ctx context.Context, r symbol.Rules, cmd *eventpb.Command, w
 	}
 	// After any other error the command may be in the log, or still land there: the
 	// record tells.
+	clock.Await(ctx, g.cfg.Clock, func() bool { return len(answer) > 0 })
+	select { // an answer that is there counts, whatever else has happened
+	case body := <-answer:
+		return answered(body, err)
+	default:
+	}
 	select {
-	case body, ok := <-answer:
-		if !ok {
-			return nil, errUnknownBecause(err)
-		}
-		return ResultOf(body), nil
+	case body := <-answer:
+		return answered(body, err)
 	case <-ctx.Done():
 		return nil, errUnknownBecause(errors.Join(err, ctx.Err()))
 	}
+}
+
+// answered is the end of waiting: by a record, or by nil when none will be published.
+func answered(body *eventpb.RecordBody, err error) (*order.Result, error) {
+	if body == nil {
+		return nil, errUnknownBecause(err)
+	}
+	return ResultOf(body), nil
 }
 
 func errUnknownBecause(err error) error {

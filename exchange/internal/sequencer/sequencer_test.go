@@ -381,7 +381,7 @@ func (l slowLog) Produce(ctx context.Context, topic string, partition int, msgs 
 func TestGate(t *testing.T) {
 	logx.Disable()
 	start := func(t *testing.T, l *fakeLog, wait time.Duration) (*Gate, *Sequencer) {
-		g := NewGate(GateConfig{Log: l, IDs: &counter{n: 100}, Partitions: 1, WaitTimeout: wait})
+		g := NewGate(GateConfig{Clock: clock.Real(), Log: l, IDs: &counter{n: 100}, Partitions: 1, WaitTimeout: wait})
 		s := New(Config{
 			NewEngine: func() matching.Engine { return matching.New() }, Clock: clock.Real(), Log: l, Published: g.Published,
 			Positions: func(context.Context) (Positions, error) { return Positions{}, nil },
@@ -428,7 +428,7 @@ func TestGate(t *testing.T) {
 	})
 	t.Run("without an answer the outcome is unknown, and nobody waits any more", func(t *testing.T) {
 		l := newFakeLog()
-		g := NewGate(GateConfig{Log: l, IDs: &counter{}, Partitions: 1, WaitTimeout: 20 * time.Millisecond})
+		g := NewGate(GateConfig{Clock: clock.Real(), Log: l, IDs: &counter{}, Partitions: 1, WaitTimeout: 20 * time.Millisecond})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = g.Run(ctx, 0) }()
@@ -441,7 +441,7 @@ func TestGate(t *testing.T) {
 	})
 	t.Run("a caller who gives up while its command is being written does not call it a failure: it still lands (H14)", func(t *testing.T) {
 		l := slowLog{newFakeLog(), make(chan struct{})}
-		g := NewGate(GateConfig{Log: l, IDs: &counter{}, Partitions: 1, WaitTimeout: 20 * time.Millisecond})
+		g := NewGate(GateConfig{Clock: clock.Real(), Log: l, IDs: &counter{}, Partitions: 1, WaitTimeout: 20 * time.Millisecond})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { _ = g.Run(ctx, 0); close(done) }()

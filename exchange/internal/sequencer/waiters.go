@@ -61,7 +61,7 @@ func (w *waiters) close() {
 	w.closed = true
 	for id, c := range w.by {
 		delete(w.by, id)
-		close(c)
+		c <- nil // one place, one send, as in complete
 	}
 }
 

@@ -44,7 +44,7 @@ type Store struct {
 // runs.
 func New(db *database.DB, clk clock.Clock) *Store {
 	s := &Store{db: db, clk: clk}
-	s.intents = batch.New(maxInserts, s.insertOrders)
+	s.intents = batch.New(clk, maxInserts, s.insertOrders)
 	return s
 }
 

@@ -200,7 +200,7 @@ type App struct {
 // New returns the use cases over a store. Holds are only placed while Run runs.
 func New(store Store, settled Settled, clk clock.Clock) *App {
 	a := &App{store: store, settled: settled, clk: clk, coins: make(map[string]Coin)}
-	a.holds = batch.New(maxHolds, a.placeHolds)
+	a.holds = batch.New(clk, maxHolds, a.placeHolds)
 	return a
 }
 
