@@ -22,12 +22,14 @@ import (
 	"mscoin/exchange/matching"
 	"mscoin/exchange/order"
 	exchangepb "mscoin/grpc-common/gen/exchange/v1"
+	streampb "mscoin/grpc-common/gen/stream/v1"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/idgen"
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/stream"
+	"mscoin/mscoin-common/stream/remote"
 	"mscoin/mscoin-common/symbol"
 )
 
@@ -122,7 +124,13 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 	}
 	s.server, err = rpc.NewServer(rpc.ServerConfig{
 		Name: cfg.Name, ListenOn: cfg.ListenOn, InternalToken: cfg.InternalToken,
-	}, func(g *grpc.Server) { exchangepb.RegisterExchangeServiceServer(g, server.New(s.app)) })
+	}, func(g *grpc.Server) {
+		exchangepb.RegisterExchangeServiceServer(g, server.New(s.app))
+		streampb.RegisterConsumerServiceServer(g, remote.NewServer(remote.ServerConfig{
+			Consumer: consumer.Name, Topic: bus.TopicCompleted, Partitions: cfg.Partitions,
+			Positions: s.db, Log: s.bus, Clock: s.clk,
+		}))
+	})
 	return s, err
 }
 

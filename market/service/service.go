@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	marketpb "mscoin/grpc-common/gen/market/v1"
+	streampb "mscoin/grpc-common/gen/stream/v1"
 	"mscoin/market/internal/app"
 	"mscoin/market/internal/consumer"
 	"mscoin/market/internal/server"
@@ -25,6 +26,7 @@ import (
 	"mscoin/mscoin-common/lifecycle"
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/stream"
+	"mscoin/mscoin-common/stream/remote"
 )
 
 const (
@@ -81,7 +83,13 @@ func (s *Service) build(ctx context.Context) (err error) {
 	}
 	s.server, err = rpc.NewServer(
 		rpc.ServerConfig{Name: s.cfg.Name, ListenOn: s.cfg.ListenOn, InternalToken: s.cfg.InternalToken},
-		func(g *grpc.Server) { marketpb.RegisterMarketServiceServer(g, server.New(s.app)) },
+		func(g *grpc.Server) {
+			marketpb.RegisterMarketServiceServer(g, server.New(s.app))
+			streampb.RegisterConsumerServiceServer(g, remote.NewServer(remote.ServerConfig{
+				Consumer: store.Consumer, Topic: bus.TopicCompleted, Partitions: s.cfg.Partitions,
+				Positions: s.db, Log: s.bus, Clock: s.clk,
+			}))
+		},
 	)
 	return err
 }

@@ -98,6 +98,22 @@ func (db *DB) findPosition(ctx context.Context, consumer, topic string, partitio
 	return row, err
 }
 
+// LoadPositions returns how far the consumer has applied each partition that it has
+// met, by topic and partition.
+func (db *DB) LoadPositions(ctx context.Context, consumer string) ([]Position, error) {
+	var rows []consumerPositionRow
+	if err := db.Read(ctx).Where("consumer = ?", consumer).Order("topic, partition_id").Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("load positions of %s: %w", consumer, err)
+	}
+	all := make([]Position, len(rows))
+	for i, row := range rows {
+		all[i] = Position{
+			Consumer: consumer, Topic: row.Topic, Partition: int(row.PartitionID), NextOffset: row.NextOffset, Fingerprint: row.Fingerprint,
+		}
+	}
+	return all, nil
+}
+
 // LoadSymbolPositions returns how far the consumer has applied each symbol it has met.
 func (db *DB) LoadSymbolPositions(ctx context.Context, consumer string) (map[string]SymbolPosition, error) {
 	var rows []symbolPositionRow

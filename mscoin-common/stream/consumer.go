@@ -34,6 +34,10 @@ const (
 	maxNameBytes = 64
 )
 
+// ForwardName is the name under which the position up to which a consumer has forwarded
+// is stored.
+func ForwardName(consumer string) string { return consumer + forwardSuffix }
+
 // Config says what a consumer reads.
 type Config struct {
 	// Name of the consumer; its positions are stored under it. All partitions share one name.
@@ -216,7 +220,7 @@ func (c *Consumer) load(ctx context.Context) error {
 		return err
 	}
 	if c.cfg.ForwardTo != "" {
-		out, err := c.deps.Store.LoadPosition(ctx, c.cfg.Name+forwardSuffix, c.cfg.Topic, c.cfg.Partition)
+		out, err := c.deps.Store.LoadPosition(ctx, ForwardName(c.cfg.Name), c.cfg.Topic, c.cfg.Partition)
 		if err != nil {
 			return err
 		}
@@ -364,7 +368,7 @@ func (c *Consumer) advancePublished(fences Fences) error {
 	if c.cfg.ForwardTo == "" || c.forwarded == c.published {
 		return nil
 	}
-	return fences.AdvancePosition(c.cfg.Name+forwardSuffix, c.cfg.Topic, c.cfg.Partition, c.published, c.forwarded, nil)
+	return fences.AdvancePosition(ForwardName(c.cfg.Name), c.cfg.Topic, c.cfg.Partition, c.published, c.forwarded, nil)
 }
 
 // savePublished does so when there is nothing else to do, so that a restart has little to forward again.

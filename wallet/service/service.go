@@ -15,6 +15,7 @@ import (
 	"github.com/zeromicro/go-zero/core/logx"
 	"google.golang.org/grpc"
 
+	streampb "mscoin/grpc-common/gen/stream/v1"
 	walletpb "mscoin/grpc-common/gen/wallet/v1"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
@@ -23,6 +24,7 @@ import (
 	"mscoin/mscoin-common/lock"
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/stream"
+	"mscoin/mscoin-common/stream/remote"
 	"mscoin/wallet/internal/app"
 	"mscoin/wallet/internal/consumer"
 	"mscoin/wallet/internal/server"
@@ -85,7 +87,13 @@ func (s *Service) build(ctx context.Context) (err error) {
 	s.app = app.New(s.store, progress, s.clk)
 	s.server, err = rpc.NewServer(
 		rpc.ServerConfig{Name: s.cfg.Name, ListenOn: s.cfg.ListenOn, InternalToken: s.cfg.InternalToken},
-		func(g *grpc.Server) { walletpb.RegisterWalletServiceServer(g, server.New(s.app)) },
+		func(g *grpc.Server) {
+			walletpb.RegisterWalletServiceServer(g, server.New(s.app))
+			streampb.RegisterConsumerServiceServer(g, remote.NewServer(remote.ServerConfig{
+				Consumer: consumer.Name, Topic: bus.TopicSettle, Partitions: s.cfg.Partitions,
+				Positions: s.db, Log: s.bus, Clock: s.clk,
+			}))
+		},
 	)
 	return err
 }
