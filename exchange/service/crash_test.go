@@ -280,7 +280,7 @@ func TestService_Unknown(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := r.svc.gate.Resolve(t.Context(), mustRules(t, r), res.Order.OrderId, 1, clock.Real().NowMs()); err != nil {
+		if err := (commands{r.svc}).Resolve(t.Context(), mustRules(t, r), res.Order.OrderId, 1, clock.Real().NowMs()); err != nil {
 			t.Fatal(err)
 		}
 		c, err := r.rpc.CancelOrder(t.Context(), &exchangepb.CancelOrderRequest{MemberId: 1, OrderId: res.Order.OrderId})

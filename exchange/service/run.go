@@ -20,7 +20,7 @@ func (s *Service) group() *lifecycle.Group {
 	g.Go("intents", s.store.Run)
 	for partition := range s.cfg.Partitions {
 		g.Go(fmt.Sprintf("order consumer %d", partition), s.consumers[partition].Run)
-		g.Go(fmt.Sprintf("commands %d", partition), func(ctx context.Context) error { return s.gate.Run(ctx, partition) })
+		g.Go(fmt.Sprintf("commands %d", partition), s.gates[partition].Run)
 		g.Go(fmt.Sprintf("sequencer %d", partition), func(ctx context.Context) error { return s.sequence(ctx, partition) })
 	}
 	g.Add("rpc", s.server.Start, s.server.Stop)
@@ -41,7 +41,7 @@ func (s *Service) setServing(serving bool) func(context.Context) error {
 func (s *Service) sequence(ctx context.Context, partition int) error {
 	err := s.sequencers[partition].Run(ctx)
 	if ctx.Err() == nil {
-		s.gate.Close()
+		s.gates[partition].Close()
 		return errors.Join(err, errEnded)
 	}
 	return err

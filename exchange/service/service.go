@@ -70,7 +70,7 @@ type Service struct {
 	conns []io.Closer
 
 	store      *store.Store
-	gate       *sequencer.Gate
+	gates      []*sequencer.Gate
 	sequencers []*sequencer.Sequencer
 	consumers  []*stream.Consumer
 	app        *app.App
@@ -103,11 +103,11 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 	ids := idgen.New(s.db, s.clk, "order", idBlock)
 	s.store = store.New(s.db, s.clk)
 	log := p.log(sequencer.BusLog{Client: s.bus})
-	s.gate = sequencer.NewGate(sequencer.GateConfig{
-		Log: log, IDs: ids, Clock: s.clk, Partitions: cfg.Partitions, WaitTimeout: time.Duration(cfg.Order.WaitMs) * time.Millisecond,
-	})
 	progress := stream.NewProgress(stream.DatabaseStore(s.db), s.clk, consumer.Name)
 	for partition := range cfg.Partitions {
+		s.gates = append(s.gates, sequencer.NewGate(sequencer.GateConfig{
+			Log: log, IDs: ids, Clock: s.clk, Partition: partition, WaitTimeout: time.Duration(cfg.Order.WaitMs) * time.Millisecond,
+		}))
 		s.sequencers = append(s.sequencers, s.newSequencer(log, partition))
 		c, err := consumer.New(p.bus(stream.ClientBus(s.bus)), stream.DatabaseStore(s.db), s.clk, progress, store.Apply, partition, cfg.ApplyBatch)
 		if err != nil {
@@ -116,7 +116,7 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 		s.consumers = append(s.consumers, c)
 	}
 	s.app = app.New(cfg.app(), app.Deps{
-		Store: p.store(s.store), Wallet: client.NewWallet(conn), Commands: s.gate, Book: books{s},
+		Store: p.store(s.store), Wallet: client.NewWallet(conn), Commands: commands{s}, Book: books{s},
 		IDs: ids, Progress: progress, Clock: s.clk,
 	})
 	if err := s.app.LoadSymbols(ctx); err != nil {
@@ -162,7 +162,7 @@ func (s *Service) newSequencer(log sequencer.Log, partition int) *sequencer.Sequ
 		Clock:     s.clk,
 		Log:       log,
 		Positions: func(ctx context.Context) (sequencer.Positions, error) { return s.positions(ctx, partition) },
-		Published: s.gate.Published,
+		Published: s.gates[partition].Published,
 	})
 }
 

@@ -42,47 +42,67 @@ type plan struct {
 	applied Positions
 }
 
-// inspect reads the bounds of both logs, the last record and the positions, and
-// refuses what cannot be.
+// inspect reads the positions, the last record and the bounds of both logs, and refuses
+// what cannot be.
+//
+// Another instance that believes to own the partition may be at work meanwhile. What
+// follows is read before what it follows from: the positions before the output, and
+// that before the commands, so that nothing seems to be ahead of its cause.
 func (s *Sequencer) inspect(ctx context.Context) (*plan, error) {
 	p := s.cfg.Partition
-	first, end, err := s.cfg.Log.Bounds(ctx, bus.TopicCommands, p)
+	applied, err := s.cfg.Positions(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("inspect command log: %w", err)
-	}
-	if first != 0 {
-		return nil, fmt.Errorf("%w: %s/%d begins at offset %d, not 0", ErrCommandLogTruncated, bus.TopicCommands, p, first)
+		return nil, fmt.Errorf("load positions of the order consumer: %w", err)
 	}
 	outFirst, outEnd, err := s.cfg.Log.Bounds(ctx, bus.TopicCompleted, p)
 	if err != nil {
 		return nil, fmt.Errorf("inspect output log: %w", err)
 	}
-	applied, err := s.cfg.Positions(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("load positions of the order consumer: %w", err)
-	}
-	if applied.NothingListed && end > 0 {
-		return nil, fmt.Errorf("%w: %s/%d holds %d commands, but the database lists no symbol on it", ErrDatabaseLost, bus.TopicCommands, p, end)
-	}
 	if applied.NextOffset > outEnd {
 		return nil, fmt.Errorf("%w: %s/%d ends at offset %d, but the order consumer has applied it up to %d",
 			ErrOutputLost, bus.TopicCompleted, p, outEnd, applied.NextOffset)
 	}
-	pl := &plan{commandEnd: end, applied: applied}
-	if outEnd == 0 {
-		return pl, nil
-	}
-	if outFirst == outEnd {
+	if outEnd > 0 && outFirst == outEnd {
 		return nil, fmt.Errorf("%w: %s/%d holds nothing before its end at offset %d", ErrOutputLost, bus.TopicCompleted, p, outEnd)
 	}
-	if pl.last, pl.lastHash, err = s.readLast(ctx, outEnd-1); err != nil {
+	pl := &plan{applied: applied}
+	if outEnd > 0 {
+		if pl.last, pl.lastHash, err = s.readLast(ctx, outEnd-1); err != nil {
+			return nil, err
+		}
+	}
+	if pl.commandEnd, err = s.inspectCommands(ctx, applied.NothingListed); err != nil {
 		return nil, err
 	}
-	if pl.last.CommandOffset >= end {
+	if pl.last != nil && pl.last.CommandOffset >= pl.commandEnd {
 		return nil, fmt.Errorf("%w: %s/%d ends at offset %d, but record %d of %s at offset %d of %s answers command offset %d",
-			ErrCommandLogLost, bus.TopicCommands, p, end, pl.last.Seq, pl.last.Symbol, outEnd-1, bus.TopicCompleted, pl.last.CommandOffset)
+			ErrCommandLogLost, bus.TopicCommands, p, pl.commandEnd, pl.last.Seq, pl.last.Symbol, outEnd-1, bus.TopicCompleted, pl.last.CommandOffset)
 	}
 	return pl, nil
+}
+
+// inspectCommands returns the end of the command log.
+func (s *Sequencer) inspectCommands(ctx context.Context, nothingListed bool) (end int64, err error) {
+	p := s.cfg.Partition
+	first, end, err := s.cfg.Log.Bounds(ctx, bus.TopicCommands, p)
+	if err != nil {
+		return 0, fmt.Errorf("inspect command log: %w", err)
+	}
+	if first != 0 {
+		return 0, fmt.Errorf("%w: %s/%d begins at offset %d, not 0", ErrCommandLogTruncated, bus.TopicCommands, p, first)
+	}
+	if !nothingListed || end == 0 {
+		return end, nil
+	}
+	// The first symbol may have been listed since the positions were loaded.
+	now, err := s.cfg.Positions(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("load positions of the order consumer: %w", err)
+	}
+	if now.NothingListed {
+		return 0, fmt.Errorf("%w: %s/%d holds %d commands, but the database lists no symbol on it", ErrDatabaseLost, bus.TopicCommands, p, end)
+	}
+	return end, nil
 }
 
 func (s *Sequencer) readLast(ctx context.Context, offset int64) (*eventpb.RecordBody, []byte, error) {

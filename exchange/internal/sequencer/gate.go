@@ -44,33 +44,30 @@ type GateConfig struct {
 	IDs IDs
 	// Clock times the waiting.
 	Clock clock.Clock
-	// Partitions of the command log.
-	Partitions int
+	// Partition of the command log.
+	Partition int
 	// WaitTimeout bounds writing a command and waiting for its record.
 	WaitTimeout time.Duration
 }
 
-// Gate writes commands and waits for the records that answer them. It is safe for
-// concurrent use.
+// Gate writes commands of one partition and waits for the records that answer them. It
+// belongs to one run of the partition's sequencer: once closed it stays so, and the
+// next run has a new one. It is safe for concurrent use.
 type Gate struct {
 	cfg     GateConfig
-	writers []*batch.Writer[bus.Message]
+	writer  *batch.Writer[bus.Message]
 	waiters *waiters
 }
 
-// NewGate returns a gate; Run its partitions.
+// NewGate returns a gate; Run it.
 func NewGate(cfg GateConfig) *Gate {
 	g := &Gate{cfg: cfg, waiters: newWaiters()}
-	for p := range cfg.Partitions {
-		g.writers = append(g.writers, batch.New(cfg.Clock, maxCommands, func(ctx context.Context, msgs []bus.Message) []error {
-			return g.write(ctx, p, msgs)
-		}))
-	}
+	g.writer = batch.New(cfg.Clock, maxCommands, g.write)
 	return g
 }
 
-// Run writes the commands of a partition until ctx ends.
-func (g *Gate) Run(ctx context.Context, partition int) error { return g.writers[partition].Run(ctx) }
+// Run writes commands until ctx ends.
+func (g *Gate) Run(ctx context.Context) error { return g.writer.Run(ctx) }
 
 // Published answers the callers whose records have been written.
 func (g *Gate) Published(records []Sealed) { g.waiters.complete(records) }
@@ -80,8 +77,8 @@ func (g *Gate) Close() { g.waiters.close() }
 
 // write appends commands as one batch. One error is everybody's: the batch is in the
 // log whole or not at all.
-func (g *Gate) write(ctx context.Context, partition int, msgs []bus.Message) []error {
-	_, err := g.cfg.Log.Produce(ctx, bus.TopicCommands, partition, msgs)
+func (g *Gate) write(ctx context.Context, msgs []bus.Message) []error {
+	_, err := g.cfg.Log.Produce(ctx, bus.TopicCommands, g.cfg.Partition, msgs)
 	if err == nil {
 		return nil
 	}
@@ -167,7 +164,7 @@ func (g *Gate) send(ctx context.Context, r symbol.Rules, cmd *eventpb.Command, w
 		}
 		defer g.waiters.drop(id)
 	}
-	err = g.writers[r.Partition].Do(ctx, bus.Message{Key: []byte(r.Name), Value: value})
+	err = g.writer.Do(ctx, bus.Message{Key: []byte(r.Name), Value: value})
 	if errors.Is(err, batch.ErrNotTaken) || errors.Is(err, bus.ErrNotSent) {
 		return nil, fmt.Errorf("write command: %w", errNotSentBecause(err))
 	}

@@ -3,6 +3,7 @@ package sequencer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -344,6 +345,74 @@ func TestSequencer_Boot(t *testing.T) {
 	})
 }
 
+// sharedLog is a log that another owner of the partition works on: with each look at it
+// one more order is sent, published and applied.
+type sharedLog struct {
+	*fakeLog
+
+	other *Machine
+	next  int64
+	at    Positions
+}
+
+func (l *sharedLog) work() {
+	if l.next == 0 {
+		l.command(rules(btc, "BTC", "USDT"))
+	} else {
+		l.command(&eventpb.Command{CommandId: 10 + l.next, Symbol: btc, Body: &eventpb.Command_Place{Place: placing(10+l.next, 1, sell, 100*usdt, bitcoin)}})
+	}
+	rec, _, err := l.other.Apply(l.topics[bus.TopicCommands][l.next])
+	if err != nil {
+		panic(err)
+	}
+	l.next++
+	l.append(bus.TopicCompleted, bus.Message{Key: []byte(btc), Value: rec.Value})
+	l.at = Positions{NextOffset: l.next, Symbols: map[string]database.SymbolPosition{btc: {Seq: rec.Body.Seq, Hash: rec.Hash}}}
+}
+
+func (l *sharedLog) Bounds(ctx context.Context, topic string, p int) (first, end int64, err error) {
+	defer l.work()
+	return l.fakeLog.Bounds(ctx, topic, p)
+}
+
+func (l *sharedLog) ReadOne(ctx context.Context, topic string, p int, offset int64) (bus.Message, error) {
+	defer l.work()
+	return l.fakeLog.ReadOne(ctx, topic, p, offset)
+}
+
+func (l *sharedLog) positions(context.Context) (Positions, error) {
+	defer l.work()
+	at := l.at
+	at.NothingListed = l.next == 0
+	return at, nil
+}
+
+func TestSequencer_SharedPartition(t *testing.T) {
+	logx.Disable()
+	for _, before := range []int{0, 1, 5} {
+		t.Run(fmt.Sprintf("an owner that starts while another one works refuses nothing (after %d commands)", before), func(t *testing.T) {
+			l := &sharedLog{fakeLog: newFakeLog(), other: NewMachine(0, newNaive)}
+			for range before {
+				l.work()
+			}
+			s := sequencerOf(l, Positions{})
+			s.cfg.Positions = l.positions
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- s.Run(ctx) }()
+			testkit.Eventually(t, limit, func() bool { return s.Ready() || len(ended) > 0 }, "sequencer decides")
+			cancel()
+			if err := <-ended; err != nil {
+				t.Fatal(err)
+			}
+			got, err := l.output()
+			if want := uninterrupted(t, l.fakeLog); err != nil || !equal(got, want) {
+				t.Errorf("%d records, want %d, %v", len(got), len(want), err)
+			}
+		})
+	}
+}
+
 func TestSequencer_WriteError(t *testing.T) {
 	t.Run("fault 1 and H5: after a write error nothing more is written, and Run ends", func(t *testing.T) {
 		logx.Disable()
@@ -381,14 +450,14 @@ func (l slowLog) Produce(ctx context.Context, topic string, partition int, msgs 
 func TestGate(t *testing.T) {
 	logx.Disable()
 	start := func(t *testing.T, l *fakeLog, wait time.Duration) (*Gate, *Sequencer) {
-		g := NewGate(GateConfig{Clock: clock.Real(), Log: l, IDs: &counter{n: 100}, Partitions: 1, WaitTimeout: wait})
+		g := NewGate(GateConfig{Clock: clock.Real(), Log: l, IDs: &counter{n: 100}, WaitTimeout: wait})
 		s := New(Config{
 			NewEngine: func() matching.Engine { return matching.New() }, Clock: clock.Real(), Log: l, Published: g.Published,
 			Positions: func(context.Context) (Positions, error) { return Positions{}, nil },
 		})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{}, 2)
-		go func() { _ = g.Run(ctx, 0); done <- struct{}{} }()
+		go func() { _ = g.Run(ctx); done <- struct{}{} }()
 		go func() { _ = s.Run(ctx); g.Close(); done <- struct{}{} }()
 		t.Cleanup(func() { cancel(); <-done; <-done })
 		return g, s
@@ -428,10 +497,10 @@ func TestGate(t *testing.T) {
 	})
 	t.Run("without an answer the outcome is unknown, and nobody waits any more", func(t *testing.T) {
 		l := newFakeLog()
-		g := NewGate(GateConfig{Clock: clock.Real(), Log: l, IDs: &counter{}, Partitions: 1, WaitTimeout: 20 * time.Millisecond})
+		g := NewGate(GateConfig{Clock: clock.Real(), Log: l, IDs: &counter{}, WaitTimeout: 20 * time.Millisecond})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go func() { _ = g.Run(ctx, 0) }()
+		go func() { _ = g.Run(ctx) }()
 		if _, err := g.Place(t.Context(), r, sale(1)); !errors.Is(err, errUnknown) {
 			t.Errorf("got %v", err)
 		}
@@ -441,10 +510,10 @@ func TestGate(t *testing.T) {
 	})
 	t.Run("a caller who gives up while its command is being written does not call it a failure: it still lands (H14)", func(t *testing.T) {
 		l := slowLog{newFakeLog(), make(chan struct{})}
-		g := NewGate(GateConfig{Clock: clock.Real(), Log: l, IDs: &counter{}, Partitions: 1, WaitTimeout: 20 * time.Millisecond})
+		g := NewGate(GateConfig{Clock: clock.Real(), Log: l, IDs: &counter{}, WaitTimeout: 20 * time.Millisecond})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { _ = g.Run(ctx, 0); close(done) }()
+		go func() { _ = g.Run(ctx); close(done) }()
 		if _, err := g.Place(t.Context(), r, sale(1)); !errors.Is(err, errUnknown) || errors.Is(err, errNotSent) {
 			t.Errorf("got %v", err)
 		}
