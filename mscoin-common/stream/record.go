@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -28,20 +29,37 @@ type Entry struct {
 // message value and the record's hash, SHA-256(prev ‖ encoded body). The same body and prev give the same
 // bytes every time: a replay of the log writes identical records.
 func Seal(body *eventpb.RecordBody, prev []byte) (value, hash []byte, err error) {
+	return new(Sealer).Seal(body, prev)
+}
+
+// Sealer seals records and keeps its working memory for the next. It is for one goroutine.
+type Sealer struct{ buf []byte }
+
+// Seal is the function Seal.
+func (s *Sealer) Seal(body *eventpb.RecordBody, prev []byte) (value, hash []byte, err error) {
+	sum, err := s.Hash(body, prev)
+	if err != nil {
+		return nil, nil, err
+	}
+	encoded := s.buf[len(prev):]
+	value = make([]byte, 0, len(encoded)+len(prev)+len(sum)+3*(1+binary.MaxVarintLen32))
+	value = append(appendLen(value, 1, len(encoded)), encoded...)
+	if len(prev) > 0 {
+		value = append(appendLen(value, 2, len(prev)), prev...)
+	}
+	value = append(appendLen(value, 3, len(sum)), sum[:]...)
+	return value, sum[:], nil
+}
+
+// Hash returns the hash of the record that Seal makes, without making it.
+func (s *Sealer) Hash(body *eventpb.RecordBody, prev []byte) (hash [sha256.Size]byte, err error) {
 	if err := checkBody(body, prev); err != nil {
-		return nil, nil, fmt.Errorf("seal record: %w", err)
+		return hash, fmt.Errorf("seal record: %w", err)
 	}
-	options := proto.MarshalOptions{Deterministic: true}
-	encoded, err := options.Marshal(body)
-	if err != nil {
-		return nil, nil, fmt.Errorf("seal record: %w: %w", ErrBadRecord, err)
+	if s.buf, err = appendBody(append(s.buf[:0], prev...), body); err != nil {
+		return hash, fmt.Errorf("seal record: %w", err)
 	}
-	hash = chainHash(prev, encoded)
-	value, err = options.Marshal(&eventpb.Record{Body: encoded, PrevHash: prev, Hash: hash})
-	if err != nil {
-		return nil, nil, fmt.Errorf("seal record: %w: %w", ErrBadRecord, err)
-	}
-	return value, hash, nil
+	return sha256.Sum256(s.buf), nil
 }
 
 // Open decodes and verifies a record. The entry's Message is left empty.

@@ -423,6 +423,10 @@ type Command struct {
 	//	*Command_Resolve
 	//	*Command_SetRules
 	//	*Command_SetPhase
+	//	*Command_Checkpoint
+	//	*Command_SetFlags
+	//	*Command_Leave
+	//	*Command_Adopt
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -533,6 +537,42 @@ func (x *Command) GetSetPhase() *SetPhaseCommand {
 	return nil
 }
 
+func (x *Command) GetCheckpoint() *CheckpointCommand {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Checkpoint); ok {
+			return x.Checkpoint
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetFlags() *SetFlagsCommand {
+	if x != nil {
+		if x, ok := x.Body.(*Command_SetFlags); ok {
+			return x.SetFlags
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetLeave() *LeaveCommand {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Leave); ok {
+			return x.Leave
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAdopt() *AdoptCommand {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Adopt); ok {
+			return x.Adopt
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -567,6 +607,26 @@ type Command_SetPhase struct {
 	SetPhase *SetPhaseCommand `protobuf:"bytes,8,opt,name=set_phase,json=setPhase,proto3,oneof"`
 }
 
+type Command_Checkpoint struct {
+	// Emit the symbol's totals.
+	Checkpoint *CheckpointCommand `protobuf:"bytes,9,opt,name=checkpoint,proto3,oneof"`
+}
+
+type Command_SetFlags struct {
+	// Switch behaviour flags of the symbol.
+	SetFlags *SetFlagsCommand `protobuf:"bytes,10,opt,name=set_flags,json=setFlags,proto3,oneof"`
+}
+
+type Command_Leave struct {
+	// Take the symbol out of this partition.
+	Leave *LeaveCommand `protobuf:"bytes,11,opt,name=leave,proto3,oneof"`
+}
+
+type Command_Adopt struct {
+	// Bring a symbol that has left another partition into this one.
+	Adopt *AdoptCommand `protobuf:"bytes,12,opt,name=adopt,proto3,oneof"`
+}
+
 func (*Command_Place) isCommand_Body() {}
 
 func (*Command_Cancel) isCommand_Body() {}
@@ -578,6 +638,14 @@ func (*Command_Resolve) isCommand_Body() {}
 func (*Command_SetRules) isCommand_Body() {}
 
 func (*Command_SetPhase) isCommand_Body() {}
+
+func (*Command_Checkpoint) isCommand_Body() {}
+
+func (*Command_SetFlags) isCommand_Body() {}
+
+func (*Command_Leave) isCommand_Body() {}
+
+func (*Command_Adopt) isCommand_Body() {}
 
 // Places an order; everything that decides its result is in here.
 type PlaceCommand struct {
@@ -1100,6 +1168,193 @@ func (x *SetPhaseCommand) GetPhase() Phase {
 	return Phase_PHASE_UNSPECIFIED
 }
 
+// Asks for the symbol's totals at this place of the log (MONEY-SAFETY H15).
+type CheckpointCommand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointCommand) Reset() {
+	*x = CheckpointCommand{}
+	mi := &file_event_v1_event_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointCommand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointCommand) ProtoMessage() {}
+
+func (x *CheckpointCommand) ProtoReflect() protoreflect.Message {
+	mi := &file_event_v1_event_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointCommand.ProtoReflect.Descriptor instead.
+func (*CheckpointCommand) Descriptor() ([]byte, []int) {
+	return file_event_v1_event_proto_rawDescGZIP(), []int{7}
+}
+
+// Sets which behaviour flags of newer releases are on (MONEY-SAFETY H13). A
+// matcher that does not know one of them stops.
+type SetFlagsCommand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of all flags that are on from now on; the others are off.
+	Flags         []string `protobuf:"bytes,1,rep,name=flags,proto3" json:"flags,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetFlagsCommand) Reset() {
+	*x = SetFlagsCommand{}
+	mi := &file_event_v1_event_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetFlagsCommand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetFlagsCommand) ProtoMessage() {}
+
+func (x *SetFlagsCommand) ProtoReflect() protoreflect.Message {
+	mi := &file_event_v1_event_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetFlagsCommand.ProtoReflect.Descriptor instead.
+func (*SetFlagsCommand) Descriptor() ([]byte, []int) {
+	return file_event_v1_event_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SetFlagsCommand) GetFlags() []string {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+// Takes a halted symbol out of this partition. What comes after it for the
+// symbol in this partition yields no record.
+type LeaveCommand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it goes.
+	ToPartition   int32 `protobuf:"varint,1,opt,name=to_partition,json=toPartition,proto3" json:"to_partition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveCommand) Reset() {
+	*x = LeaveCommand{}
+	mi := &file_event_v1_event_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveCommand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveCommand) ProtoMessage() {}
+
+func (x *LeaveCommand) ProtoReflect() protoreflect.Message {
+	mi := &file_event_v1_event_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveCommand.ProtoReflect.Descriptor instead.
+func (*LeaveCommand) Descriptor() ([]byte, []int) {
+	return file_event_v1_event_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *LeaveCommand) GetToPartition() int32 {
+	if x != nil {
+		return x.ToPartition
+	}
+	return 0
+}
+
+// Brings a symbol into this partition.
+type AdoptCommand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Partition that it has left.
+	FromPartition int32 `protobuf:"varint,1,opt,name=from_partition,json=fromPartition,proto3" json:"from_partition,omitempty"`
+	// The symbol's state after its last record there, in the format of
+	// exchange/internal/sequencer/snapshot.
+	Image         []byte `protobuf:"bytes,2,opt,name=image,proto3" json:"image,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdoptCommand) Reset() {
+	*x = AdoptCommand{}
+	mi := &file_event_v1_event_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdoptCommand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdoptCommand) ProtoMessage() {}
+
+func (x *AdoptCommand) ProtoReflect() protoreflect.Message {
+	mi := &file_event_v1_event_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdoptCommand.ProtoReflect.Descriptor instead.
+func (*AdoptCommand) Descriptor() ([]byte, []int) {
+	return file_event_v1_event_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *AdoptCommand) GetFromPartition() int32 {
+	if x != nil {
+		return x.FromPartition
+	}
+	return 0
+}
+
+func (x *AdoptCommand) GetImage() []byte {
+	if x != nil {
+		return x.Image
+	}
+	return nil
+}
+
 // One record of the topics exchange-order-completed and
 // exchange_order_complete_update_success (key = symbol). The hash chain runs
 // over all records of a symbol: hash = SHA-256(prev_hash ‖ body).
@@ -1117,7 +1372,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_event_v1_event_proto_msgTypes[7]
+	mi := &file_event_v1_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1384,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_event_v1_event_proto_msgTypes[7]
+	mi := &file_event_v1_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1397,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_event_v1_event_proto_rawDescGZIP(), []int{7}
+	return file_event_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Record) GetBody() []byte {
@@ -1196,14 +1451,22 @@ type RecordBody struct {
 	// Set when the rules changed.
 	Rules *SetRulesCommand `protobuf:"bytes,13,opt,name=rules,proto3" json:"rules,omitempty"`
 	// Set when the phase changed.
-	Phase         Phase `protobuf:"varint,14,opt,name=phase,proto3,enum=event.v1.Phase" json:"phase,omitempty"`
+	Phase Phase `protobuf:"varint,14,opt,name=phase,proto3,enum=event.v1.Phase" json:"phase,omitempty"`
+	// Set by a checkpoint.
+	Checkpoint *Checkpoint `protobuf:"bytes,15,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Set when the behaviour flags changed.
+	Flags *Flags `protobuf:"bytes,16,opt,name=flags,proto3" json:"flags,omitempty"`
+	// Set in the symbol's last record in this partition.
+	Left *Left `protobuf:"bytes,17,opt,name=left,proto3" json:"left,omitempty"`
+	// Set in the symbol's first record in this partition when it came from another.
+	Adopted       *Adopted `protobuf:"bytes,18,opt,name=adopted,proto3" json:"adopted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecordBody) Reset() {
 	*x = RecordBody{}
-	mi := &file_event_v1_event_proto_msgTypes[8]
+	mi := &file_event_v1_event_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1215,7 +1478,7 @@ func (x *RecordBody) String() string {
 func (*RecordBody) ProtoMessage() {}
 
 func (x *RecordBody) ProtoReflect() protoreflect.Message {
-	mi := &file_event_v1_event_proto_msgTypes[8]
+	mi := &file_event_v1_event_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1228,7 +1491,7 @@ func (x *RecordBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordBody.ProtoReflect.Descriptor instead.
 func (*RecordBody) Descriptor() ([]byte, []int) {
-	return file_event_v1_event_proto_rawDescGZIP(), []int{8}
+	return file_event_v1_event_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RecordBody) GetSymbol() string {
@@ -1329,6 +1592,328 @@ func (x *RecordBody) GetPhase() Phase {
 	return Phase_PHASE_UNSPECIFIED
 }
 
+func (x *RecordBody) GetCheckpoint() *Checkpoint {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *RecordBody) GetFlags() *Flags {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *RecordBody) GetLeft() *Left {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *RecordBody) GetAdopted() *Adopted {
+	if x != nil {
+		return x.Adopted
+	}
+	return nil
+}
+
+// Totals of a symbol at this record. Sums that do not fit into an int64 are
+// 2^63-1, and mean nothing. Trades and what is summed of them are those after
+// the checkpoint before.
+type Checkpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Orders that are open, those that wait for their stop price included.
+	OpenOrders int64 `protobuf:"varint,1,opt,name=open_orders,json=openOrders,proto3" json:"open_orders,omitempty"`
+	// What of the holds of open orders is still needed: base units, of sells.
+	BaseHeld int64 `protobuf:"varint,2,opt,name=base_held,json=baseHeld,proto3" json:"base_held,omitempty"`
+	// Likewise: quote units, of buys.
+	QuoteHeld int64 `protobuf:"varint,3,opt,name=quote_held,json=quoteHeld,proto3" json:"quote_held,omitempty"`
+	// Sequence number of the checkpoint before, 0 if there is none.
+	AfterSeq int64 `protobuf:"varint,4,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
+	// Last trade before that checkpoint, 0 if there is none.
+	AfterTradeId int64 `protobuf:"varint,5,opt,name=after_trade_id,json=afterTradeId,proto3" json:"after_trade_id,omitempty"`
+	// Last trade so far.
+	LastTradeId int64 `protobuf:"varint,6,opt,name=last_trade_id,json=lastTradeId,proto3" json:"last_trade_id,omitempty"`
+	// Base units traded.
+	TradedAmount int64 `protobuf:"varint,7,opt,name=traded_amount,json=tradedAmount,proto3" json:"traded_amount,omitempty"`
+	// Turnover in quote units.
+	Turnover int64 `protobuf:"varint,8,opt,name=turnover,proto3" json:"turnover,omitempty"`
+	// Fees in base units: those of buyers.
+	BaseFees int64 `protobuf:"varint,9,opt,name=base_fees,json=baseFees,proto3" json:"base_fees,omitempty"`
+	// Fees in quote units: those of sellers.
+	QuoteFees int64 `protobuf:"varint,10,opt,name=quote_fees,json=quoteFees,proto3" json:"quote_fees,omitempty"`
+	// State hash of the book.
+	StateHash     uint64 `protobuf:"fixed64,11,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoint) Reset() {
+	*x = Checkpoint{}
+	mi := &file_event_v1_event_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoint) ProtoMessage() {}
+
+func (x *Checkpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_event_v1_event_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
+func (*Checkpoint) Descriptor() ([]byte, []int) {
+	return file_event_v1_event_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Checkpoint) GetOpenOrders() int64 {
+	if x != nil {
+		return x.OpenOrders
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetBaseHeld() int64 {
+	if x != nil {
+		return x.BaseHeld
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetQuoteHeld() int64 {
+	if x != nil {
+		return x.QuoteHeld
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetAfterSeq() int64 {
+	if x != nil {
+		return x.AfterSeq
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetAfterTradeId() int64 {
+	if x != nil {
+		return x.AfterTradeId
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetLastTradeId() int64 {
+	if x != nil {
+		return x.LastTradeId
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetTradedAmount() int64 {
+	if x != nil {
+		return x.TradedAmount
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetTurnover() int64 {
+	if x != nil {
+		return x.Turnover
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetBaseFees() int64 {
+	if x != nil {
+		return x.BaseFees
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetQuoteFees() int64 {
+	if x != nil {
+		return x.QuoteFees
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetStateHash() uint64 {
+	if x != nil {
+		return x.StateHash
+	}
+	return 0
+}
+
+// Behaviour flags.
+type Flags struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of the flags that are on, sorted.
+	Names         []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Flags) Reset() {
+	*x = Flags{}
+	mi := &file_event_v1_event_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Flags) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Flags) ProtoMessage() {}
+
+func (x *Flags) ProtoReflect() protoreflect.Message {
+	mi := &file_event_v1_event_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Flags.ProtoReflect.Descriptor instead.
+func (*Flags) Descriptor() ([]byte, []int) {
+	return file_event_v1_event_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Flags) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+// A symbol has left its partition.
+type Left struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it goes.
+	ToPartition int32 `protobuf:"varint,1,opt,name=to_partition,json=toPartition,proto3" json:"to_partition,omitempty"`
+	// SHA-256 of its state, without the chain's head.
+	StateHash     []byte `protobuf:"bytes,2,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Left) Reset() {
+	*x = Left{}
+	mi := &file_event_v1_event_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Left) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Left) ProtoMessage() {}
+
+func (x *Left) ProtoReflect() protoreflect.Message {
+	mi := &file_event_v1_event_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Left.ProtoReflect.Descriptor instead.
+func (*Left) Descriptor() ([]byte, []int) {
+	return file_event_v1_event_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Left) GetToPartition() int32 {
+	if x != nil {
+		return x.ToPartition
+	}
+	return 0
+}
+
+func (x *Left) GetStateHash() []byte {
+	if x != nil {
+		return x.StateHash
+	}
+	return nil
+}
+
+// A symbol has come from another partition.
+type Adopted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it came from.
+	FromPartition int32 `protobuf:"varint,1,opt,name=from_partition,json=fromPartition,proto3" json:"from_partition,omitempty"`
+	// SHA-256 of its state, without the chain's head; that of its Left record.
+	StateHash     []byte `protobuf:"bytes,2,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Adopted) Reset() {
+	*x = Adopted{}
+	mi := &file_event_v1_event_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Adopted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Adopted) ProtoMessage() {}
+
+func (x *Adopted) ProtoReflect() protoreflect.Message {
+	mi := &file_event_v1_event_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Adopted.ProtoReflect.Descriptor instead.
+func (*Adopted) Descriptor() ([]byte, []int) {
+	return file_event_v1_event_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Adopted) GetFromPartition() int32 {
+	if x != nil {
+		return x.FromPartition
+	}
+	return 0
+}
+
+func (x *Adopted) GetStateHash() []byte {
+	if x != nil {
+		return x.StateHash
+	}
+	return nil
+}
+
 // Answer to a command.
 type CommandResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1344,7 +1929,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_event_v1_event_proto_msgTypes[9]
+	mi := &file_event_v1_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1941,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_event_v1_event_proto_msgTypes[9]
+	mi := &file_event_v1_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1954,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_event_v1_event_proto_rawDescGZIP(), []int{9}
+	return file_event_v1_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CommandResult) GetRejected() bool {
@@ -1424,7 +2009,7 @@ type Trade struct {
 
 func (x *Trade) Reset() {
 	*x = Trade{}
-	mi := &file_event_v1_event_proto_msgTypes[10]
+	mi := &file_event_v1_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +2021,7 @@ func (x *Trade) String() string {
 func (*Trade) ProtoMessage() {}
 
 func (x *Trade) ProtoReflect() protoreflect.Message {
-	mi := &file_event_v1_event_proto_msgTypes[10]
+	mi := &file_event_v1_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +2034,7 @@ func (x *Trade) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trade.ProtoReflect.Descriptor instead.
 func (*Trade) Descriptor() ([]byte, []int) {
-	return file_event_v1_event_proto_rawDescGZIP(), []int{10}
+	return file_event_v1_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Trade) GetTradeId() int64 {
@@ -1558,7 +2143,7 @@ type OrderUpdate struct {
 
 func (x *OrderUpdate) Reset() {
 	*x = OrderUpdate{}
-	mi := &file_event_v1_event_proto_msgTypes[11]
+	mi := &file_event_v1_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +2155,7 @@ func (x *OrderUpdate) String() string {
 func (*OrderUpdate) ProtoMessage() {}
 
 func (x *OrderUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_event_v1_event_proto_msgTypes[11]
+	mi := &file_event_v1_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +2168,7 @@ func (x *OrderUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderUpdate.ProtoReflect.Descriptor instead.
 func (*OrderUpdate) Descriptor() ([]byte, []int) {
-	return file_event_v1_event_proto_rawDescGZIP(), []int{11}
+	return file_event_v1_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OrderUpdate) GetOrderId() int64 {
@@ -1671,7 +2256,7 @@ type LevelUpdate struct {
 
 func (x *LevelUpdate) Reset() {
 	*x = LevelUpdate{}
-	mi := &file_event_v1_event_proto_msgTypes[12]
+	mi := &file_event_v1_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +2268,7 @@ func (x *LevelUpdate) String() string {
 func (*LevelUpdate) ProtoMessage() {}
 
 func (x *LevelUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_event_v1_event_proto_msgTypes[12]
+	mi := &file_event_v1_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +2281,7 @@ func (x *LevelUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LevelUpdate.ProtoReflect.Descriptor instead.
 func (*LevelUpdate) Descriptor() ([]byte, []int) {
-	return file_event_v1_event_proto_rawDescGZIP(), []int{12}
+	return file_event_v1_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LevelUpdate) GetSide() Side {
@@ -1724,7 +2309,7 @@ var File_event_v1_event_proto protoreflect.FileDescriptor
 
 const file_event_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x14event/v1/event.proto\x12\bevent.v1\"\x92\x03\n" +
+	"\x14event/v1/event.proto\x12\bevent.v1\"\xeb\x04\n" +
 	"\aCommand\x12\x1d\n" +
 	"\n" +
 	"command_id\x18\x01 \x01(\x03R\tcommandId\x12\x16\n" +
@@ -1735,7 +2320,14 @@ const file_event_v1_event_proto_rawDesc = "" +
 	"cancel_all\x18\x05 \x01(\v2\x1a.event.v1.CancelAllCommandH\x00R\tcancelAll\x124\n" +
 	"\aresolve\x18\x06 \x01(\v2\x18.event.v1.ResolveCommandH\x00R\aresolve\x128\n" +
 	"\tset_rules\x18\a \x01(\v2\x19.event.v1.SetRulesCommandH\x00R\bsetRules\x128\n" +
-	"\tset_phase\x18\b \x01(\v2\x19.event.v1.SetPhaseCommandH\x00R\bsetPhaseB\x06\n" +
+	"\tset_phase\x18\b \x01(\v2\x19.event.v1.SetPhaseCommandH\x00R\bsetPhase\x12=\n" +
+	"\n" +
+	"checkpoint\x18\t \x01(\v2\x1b.event.v1.CheckpointCommandH\x00R\n" +
+	"checkpoint\x128\n" +
+	"\tset_flags\x18\n" +
+	" \x01(\v2\x19.event.v1.SetFlagsCommandH\x00R\bsetFlags\x12.\n" +
+	"\x05leave\x18\v \x01(\v2\x16.event.v1.LeaveCommandH\x00R\x05leave\x12.\n" +
+	"\x05adopt\x18\f \x01(\v2\x16.event.v1.AdoptCommandH\x00R\x05adoptB\x06\n" +
 	"\x04body\"\x9f\x04\n" +
 	"\fPlaceCommand\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1b\n" +
@@ -1785,11 +2377,19 @@ const file_event_v1_event_proto_rawDesc = "" +
 	"\x12max_fills_per_step\x18\v \x01(\x05R\x0fmaxFillsPerStep\x12&\n" +
 	"\x0fmax_book_orders\x18\f \x01(\x05R\rmaxBookOrders\"8\n" +
 	"\x0fSetPhaseCommand\x12%\n" +
-	"\x05phase\x18\x01 \x01(\x0e2\x0f.event.v1.PhaseR\x05phase\"M\n" +
+	"\x05phase\x18\x01 \x01(\x0e2\x0f.event.v1.PhaseR\x05phase\"\x13\n" +
+	"\x11CheckpointCommand\"'\n" +
+	"\x0fSetFlagsCommand\x12\x14\n" +
+	"\x05flags\x18\x01 \x03(\tR\x05flags\"1\n" +
+	"\fLeaveCommand\x12!\n" +
+	"\fto_partition\x18\x01 \x01(\x05R\vtoPartition\"K\n" +
+	"\fAdoptCommand\x12%\n" +
+	"\x0efrom_partition\x18\x01 \x01(\x05R\rfromPartition\x12\x14\n" +
+	"\x05image\x18\x02 \x01(\fR\x05image\"M\n" +
 	"\x06Record\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body\x12\x1b\n" +
 	"\tprev_hash\x18\x02 \x01(\fR\bprevHash\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\fR\x04hash\"\x95\x04\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\"\xc3\x05\n" +
 	"\n" +
 	"RecordBody\x12\x16\n" +
 	"\x06symbol\x18\x01 \x01(\tR\x06symbol\x12\x10\n" +
@@ -1808,7 +2408,41 @@ const file_event_v1_event_proto_rawDesc = "" +
 	"\x06orders\x18\v \x03(\v2\x15.event.v1.OrderUpdateR\x06orders\x12-\n" +
 	"\x06levels\x18\f \x03(\v2\x15.event.v1.LevelUpdateR\x06levels\x12/\n" +
 	"\x05rules\x18\r \x01(\v2\x19.event.v1.SetRulesCommandR\x05rules\x12%\n" +
-	"\x05phase\x18\x0e \x01(\x0e2\x0f.event.v1.PhaseR\x05phase\"^\n" +
+	"\x05phase\x18\x0e \x01(\x0e2\x0f.event.v1.PhaseR\x05phase\x124\n" +
+	"\n" +
+	"checkpoint\x18\x0f \x01(\v2\x14.event.v1.CheckpointR\n" +
+	"checkpoint\x12%\n" +
+	"\x05flags\x18\x10 \x01(\v2\x0f.event.v1.FlagsR\x05flags\x12\"\n" +
+	"\x04left\x18\x11 \x01(\v2\x0e.event.v1.LeftR\x04left\x12+\n" +
+	"\aadopted\x18\x12 \x01(\v2\x11.event.v1.AdoptedR\aadopted\"\xec\x02\n" +
+	"\n" +
+	"Checkpoint\x12\x1f\n" +
+	"\vopen_orders\x18\x01 \x01(\x03R\n" +
+	"openOrders\x12\x1b\n" +
+	"\tbase_held\x18\x02 \x01(\x03R\bbaseHeld\x12\x1d\n" +
+	"\n" +
+	"quote_held\x18\x03 \x01(\x03R\tquoteHeld\x12\x1b\n" +
+	"\tafter_seq\x18\x04 \x01(\x03R\bafterSeq\x12$\n" +
+	"\x0eafter_trade_id\x18\x05 \x01(\x03R\fafterTradeId\x12\"\n" +
+	"\rlast_trade_id\x18\x06 \x01(\x03R\vlastTradeId\x12#\n" +
+	"\rtraded_amount\x18\a \x01(\x03R\ftradedAmount\x12\x1a\n" +
+	"\bturnover\x18\b \x01(\x03R\bturnover\x12\x1b\n" +
+	"\tbase_fees\x18\t \x01(\x03R\bbaseFees\x12\x1d\n" +
+	"\n" +
+	"quote_fees\x18\n" +
+	" \x01(\x03R\tquoteFees\x12\x1d\n" +
+	"\n" +
+	"state_hash\x18\v \x01(\x06R\tstateHash\"\x1d\n" +
+	"\x05Flags\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"H\n" +
+	"\x04Left\x12!\n" +
+	"\fto_partition\x18\x01 \x01(\x05R\vtoPartition\x12\x1d\n" +
+	"\n" +
+	"state_hash\x18\x02 \x01(\fR\tstateHash\"O\n" +
+	"\aAdopted\x12%\n" +
+	"\x0efrom_partition\x18\x01 \x01(\x05R\rfromPartition\x12\x1d\n" +
+	"\n" +
+	"state_hash\x18\x02 \x01(\fR\tstateHash\"^\n" +
 	"\rCommandResult\x12\x1a\n" +
 	"\brejected\x18\x01 \x01(\bR\brejected\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\x05R\x06reason\x12\x19\n" +
@@ -1900,27 +2534,35 @@ func file_event_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_event_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_event_v1_event_proto_goTypes = []any{
-	(Side)(0),                // 0: event.v1.Side
-	(OrderType)(0),           // 1: event.v1.OrderType
-	(TimeInForce)(0),         // 2: event.v1.TimeInForce
-	(SelfTradePrevention)(0), // 3: event.v1.SelfTradePrevention
-	(Phase)(0),               // 4: event.v1.Phase
-	(OrderState)(0),          // 5: event.v1.OrderState
-	(*Command)(nil),          // 6: event.v1.Command
-	(*PlaceCommand)(nil),     // 7: event.v1.PlaceCommand
-	(*CancelCommand)(nil),    // 8: event.v1.CancelCommand
-	(*CancelAllCommand)(nil), // 9: event.v1.CancelAllCommand
-	(*ResolveCommand)(nil),   // 10: event.v1.ResolveCommand
-	(*SetRulesCommand)(nil),  // 11: event.v1.SetRulesCommand
-	(*SetPhaseCommand)(nil),  // 12: event.v1.SetPhaseCommand
-	(*Record)(nil),           // 13: event.v1.Record
-	(*RecordBody)(nil),       // 14: event.v1.RecordBody
-	(*CommandResult)(nil),    // 15: event.v1.CommandResult
-	(*Trade)(nil),            // 16: event.v1.Trade
-	(*OrderUpdate)(nil),      // 17: event.v1.OrderUpdate
-	(*LevelUpdate)(nil),      // 18: event.v1.LevelUpdate
+	(Side)(0),                 // 0: event.v1.Side
+	(OrderType)(0),            // 1: event.v1.OrderType
+	(TimeInForce)(0),          // 2: event.v1.TimeInForce
+	(SelfTradePrevention)(0),  // 3: event.v1.SelfTradePrevention
+	(Phase)(0),                // 4: event.v1.Phase
+	(OrderState)(0),           // 5: event.v1.OrderState
+	(*Command)(nil),           // 6: event.v1.Command
+	(*PlaceCommand)(nil),      // 7: event.v1.PlaceCommand
+	(*CancelCommand)(nil),     // 8: event.v1.CancelCommand
+	(*CancelAllCommand)(nil),  // 9: event.v1.CancelAllCommand
+	(*ResolveCommand)(nil),    // 10: event.v1.ResolveCommand
+	(*SetRulesCommand)(nil),   // 11: event.v1.SetRulesCommand
+	(*SetPhaseCommand)(nil),   // 12: event.v1.SetPhaseCommand
+	(*CheckpointCommand)(nil), // 13: event.v1.CheckpointCommand
+	(*SetFlagsCommand)(nil),   // 14: event.v1.SetFlagsCommand
+	(*LeaveCommand)(nil),      // 15: event.v1.LeaveCommand
+	(*AdoptCommand)(nil),      // 16: event.v1.AdoptCommand
+	(*Record)(nil),            // 17: event.v1.Record
+	(*RecordBody)(nil),        // 18: event.v1.RecordBody
+	(*Checkpoint)(nil),        // 19: event.v1.Checkpoint
+	(*Flags)(nil),             // 20: event.v1.Flags
+	(*Left)(nil),              // 21: event.v1.Left
+	(*Adopted)(nil),           // 22: event.v1.Adopted
+	(*CommandResult)(nil),     // 23: event.v1.CommandResult
+	(*Trade)(nil),             // 24: event.v1.Trade
+	(*OrderUpdate)(nil),       // 25: event.v1.OrderUpdate
+	(*LevelUpdate)(nil),       // 26: event.v1.LevelUpdate
 }
 var file_event_v1_event_proto_depIdxs = []int32{
 	7,  // 0: event.v1.Command.place:type_name -> event.v1.PlaceCommand
@@ -1929,26 +2571,34 @@ var file_event_v1_event_proto_depIdxs = []int32{
 	10, // 3: event.v1.Command.resolve:type_name -> event.v1.ResolveCommand
 	11, // 4: event.v1.Command.set_rules:type_name -> event.v1.SetRulesCommand
 	12, // 5: event.v1.Command.set_phase:type_name -> event.v1.SetPhaseCommand
-	0,  // 6: event.v1.PlaceCommand.side:type_name -> event.v1.Side
-	1,  // 7: event.v1.PlaceCommand.type:type_name -> event.v1.OrderType
-	2,  // 8: event.v1.PlaceCommand.time_in_force:type_name -> event.v1.TimeInForce
-	3,  // 9: event.v1.PlaceCommand.self_trade_prevention:type_name -> event.v1.SelfTradePrevention
-	4,  // 10: event.v1.SetPhaseCommand.phase:type_name -> event.v1.Phase
-	15, // 11: event.v1.RecordBody.result:type_name -> event.v1.CommandResult
-	16, // 12: event.v1.RecordBody.trades:type_name -> event.v1.Trade
-	17, // 13: event.v1.RecordBody.orders:type_name -> event.v1.OrderUpdate
-	18, // 14: event.v1.RecordBody.levels:type_name -> event.v1.LevelUpdate
-	11, // 15: event.v1.RecordBody.rules:type_name -> event.v1.SetRulesCommand
-	4,  // 16: event.v1.RecordBody.phase:type_name -> event.v1.Phase
-	0,  // 17: event.v1.Trade.taker_side:type_name -> event.v1.Side
-	0,  // 18: event.v1.OrderUpdate.side:type_name -> event.v1.Side
-	5,  // 19: event.v1.OrderUpdate.state:type_name -> event.v1.OrderState
-	0,  // 20: event.v1.LevelUpdate.side:type_name -> event.v1.Side
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	13, // 6: event.v1.Command.checkpoint:type_name -> event.v1.CheckpointCommand
+	14, // 7: event.v1.Command.set_flags:type_name -> event.v1.SetFlagsCommand
+	15, // 8: event.v1.Command.leave:type_name -> event.v1.LeaveCommand
+	16, // 9: event.v1.Command.adopt:type_name -> event.v1.AdoptCommand
+	0,  // 10: event.v1.PlaceCommand.side:type_name -> event.v1.Side
+	1,  // 11: event.v1.PlaceCommand.type:type_name -> event.v1.OrderType
+	2,  // 12: event.v1.PlaceCommand.time_in_force:type_name -> event.v1.TimeInForce
+	3,  // 13: event.v1.PlaceCommand.self_trade_prevention:type_name -> event.v1.SelfTradePrevention
+	4,  // 14: event.v1.SetPhaseCommand.phase:type_name -> event.v1.Phase
+	23, // 15: event.v1.RecordBody.result:type_name -> event.v1.CommandResult
+	24, // 16: event.v1.RecordBody.trades:type_name -> event.v1.Trade
+	25, // 17: event.v1.RecordBody.orders:type_name -> event.v1.OrderUpdate
+	26, // 18: event.v1.RecordBody.levels:type_name -> event.v1.LevelUpdate
+	11, // 19: event.v1.RecordBody.rules:type_name -> event.v1.SetRulesCommand
+	4,  // 20: event.v1.RecordBody.phase:type_name -> event.v1.Phase
+	19, // 21: event.v1.RecordBody.checkpoint:type_name -> event.v1.Checkpoint
+	20, // 22: event.v1.RecordBody.flags:type_name -> event.v1.Flags
+	21, // 23: event.v1.RecordBody.left:type_name -> event.v1.Left
+	22, // 24: event.v1.RecordBody.adopted:type_name -> event.v1.Adopted
+	0,  // 25: event.v1.Trade.taker_side:type_name -> event.v1.Side
+	0,  // 26: event.v1.OrderUpdate.side:type_name -> event.v1.Side
+	5,  // 27: event.v1.OrderUpdate.state:type_name -> event.v1.OrderState
+	0,  // 28: event.v1.LevelUpdate.side:type_name -> event.v1.Side
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_event_v1_event_proto_init() }
@@ -1963,6 +2613,10 @@ func file_event_v1_event_proto_init() {
 		(*Command_Resolve)(nil),
 		(*Command_SetRules)(nil),
 		(*Command_SetPhase)(nil),
+		(*Command_Checkpoint)(nil),
+		(*Command_SetFlags)(nil),
+		(*Command_Leave)(nil),
+		(*Command_Adopt)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1970,7 +2624,7 @@ func file_event_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_v1_event_proto_rawDesc), len(file_event_v1_event_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   13,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
