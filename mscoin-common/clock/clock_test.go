@@ -185,5 +185,5 @@ func TestScheduler(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	})
-	t.Run("the machine's clock is no Scheduler", func(t *testing.T) { wait(clock.Real()) })
+	t.Run("the machine's clock is no Scheduler", func(*testing.T) { wait(clock.Real()) })
 }
