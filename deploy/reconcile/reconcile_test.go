@@ -127,11 +127,9 @@ func (in *installation) reconcile(args ...string) (int, string, string) {
 	return code, stdout.String(), stderr.String()
 }
 
-func sqlite(t testing.TB) database.Config { return testkit.SQLiteConfig(t) }
-
 func TestRun_Clean(t *testing.T) {
-	for dialect, config := range map[string]func(testing.TB) database.Config{"sqlite": sqlite, "mariadb": testkit.MariaDBConfig} {
-		t.Run("right books are clean on "+dialect, func(t *testing.T) {
+	testkit.Dialects(t, func(t *testing.T, config func(testing.TB) database.Config) {
+		t.Run("right books are clean", func(t *testing.T) {
 			in := install(t, config)
 			code, out, errs := in.reconcile()
 			if code != exitClean || !strings.Contains(out, "clean") || !strings.Contains(out, "BTC/USDT up to record") {
@@ -151,7 +149,7 @@ func TestRun_Clean(t *testing.T) {
 				t.Fatalf("exit %d\n%s", code, out)
 			}
 		})
-	}
+	})
 }
 
 func TestRun_Damage(t *testing.T) {
@@ -180,7 +178,7 @@ func TestRun_Damage(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.damage+" is found and named", func(t *testing.T) {
-			in := install(t, sqlite)
+			in := install(t, testkit.SQLiteConfig)
 			db := in.exchange
 			if tt.inWallet {
 				db = in.wallet
@@ -259,8 +257,8 @@ func TestRun_Unreadable(t *testing.T) {
 
 // A writer commits deposits while the command runs: every snapshot it takes fits.
 func TestRun_UnderLoad(t *testing.T) {
-	for dialect, config := range map[string]func(testing.TB) database.Config{"sqlite": sqlite, "mariadb": testkit.MariaDBConfig} {
-		t.Run("no false alarm while money moves on "+dialect, func(t *testing.T) {
+	testkit.Dialects(t, func(t *testing.T, config func(testing.TB) database.Config) {
+		t.Run("no false alarm while money moves", func(t *testing.T) {
 			in := install(t, config)
 			ctx, cancel := context.WithCancel(t.Context())
 			written := make(chan error, 1)
@@ -288,7 +286,7 @@ func TestRun_UnderLoad(t *testing.T) {
 				t.Errorf("only %d deposits meanwhile", n)
 			}
 		})
-	}
+	})
 }
 
 // deposit books a deposit of 3 BTC units for member 7, as the wallet does.

@@ -19,6 +19,7 @@ import (
 
 	"mscoin/deploy/stack/internal/layout"
 	"mscoin/deploy/stack/internal/local"
+	"mscoin/deploy/stack/internal/server"
 	"mscoin/mscoin-common/clock"
 )
 
@@ -40,6 +41,7 @@ const usage = `usage: stack command [flags]
   logs [name…]   print the ends of the logs
   topics         create the missing topics and check all of them
   run command…   run a command with the environment of the stack
+  test command…  run a command that is told of the servers for tests, and of nothing else
 
 flags:
 `
@@ -110,7 +112,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 }
 
 func dispatch(ctx context.Context, s *local.Stack, o options, command string, args []string) (int, error) {
-	if len(args) > 0 && command != "logs" && command != "run" && command != "restart" {
+	if len(args) > 0 && command != "logs" && command != "run" && command != "test" && command != "restart" {
 		return exitUsage, fmt.Errorf("unexpected %q", strings.Join(args, " "))
 	}
 	switch command {
@@ -137,7 +139,9 @@ func dispatch(ctx context.Context, s *local.Stack, o options, command string, ar
 	case "topics":
 		return code(s.Topics(ctx))
 	case "run":
-		return with(ctx, s, args)
+		return with(ctx, s, "", args)
+	case "test":
+		return with(ctx, s, server.TestPrefix, args)
 	}
 	return exitUsage, fmt.Errorf("there is no such command")
 }
@@ -175,8 +179,9 @@ func (o options) choose() (layout.Settings, error) {
 	return s, s.Validate()
 }
 
-// with runs a command with the stack's environment and returns its exit code.
-func with(ctx context.Context, s *local.Stack, args []string) (int, error) {
+// with runs a command with those variables of the stack's environment that begin with
+// prefix, and returns its exit code.
+func with(ctx context.Context, s *local.Stack, prefix string, args []string) (int, error) {
 	if len(args) == 0 {
 		return exitUsage, errors.New("which command?")
 	}
@@ -184,6 +189,7 @@ func with(ctx context.Context, s *local.Stack, args []string) (int, error) {
 	if err != nil {
 		return exitFailed, err
 	}
+	env = slices.DeleteFunc(env, func(entry string) bool { return !strings.HasPrefix(entry, prefix) })
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // what the user asked for
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

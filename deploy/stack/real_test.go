@@ -20,6 +20,7 @@ import (
 	"mscoin/deploy/stack/internal/process"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/testkit"
 )
 
 // realEnv asks for the tests that start the real servers. They take minutes and fetch
@@ -41,9 +42,7 @@ type rig struct {
 
 func newRig(t *testing.T, flags ...string) *rig {
 	t.Helper()
-	if os.Getenv(realEnv) != "1" {
-		t.Skipf("set %s=1 to run the real servers", realEnv)
-	}
+	testkit.Elsewhere(t, realEnv, "make test-stack")
 	folder, err := layout.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +231,8 @@ func oneBroker(t *testing.T, r *rig, db, server string) {
 	})
 	t.Run("the environment reaches a command", func(t *testing.T) {
 		r := r.in(t)
-		r.do(0, "run", "/bin/sh", "-c", `test -n "$MSCOIN_TEST_MYSQL_DSN" && test -n "$MSCOIN_TEST_KAFKA_BROKERS" && test -n "$MSCOIN_TEST_REDIS_ADDR"`)
+		r.do(0, "run", "/bin/sh", "-c", `test -n "$MSCOIN_TEST_`+strings.ToUpper(db)+`_DSN" && test -n "$MSCOIN_TEST_KAFKA_BROKERS" && test -n "$MSCOIN_TEST_REDIS_ADDR"`)
+		r.do(0, "test", "/bin/sh", "-c", `test -z "$MSCOIN_WALLET_DSN" && test -n "$MSCOIN_TEST_KAFKA_BROKERS"`)
 		r.do(7, "run", "/bin/sh", "-c", "exit 7")
 	})
 	t.Run("what was acknowledged survives kill -9 of everything", func(t *testing.T) {

@@ -126,8 +126,9 @@ func throughProxy(t *testing.T, cfg database.Config) (*database.DB, *proxy) {
 	return testkit.OpenDatabase(t, cfg), p
 }
 
-func TestDB_Tx_LostConnection(t *testing.T) {
-	direct, cfg := forMariaDB(t)
+func TestDB_Tx_LostConnection(t *testing.T) { forServers(t, testLostConnection) }
+
+func testLostConnection(t *testing.T, direct *database.DB, cfg database.Config) {
 	db, p := throughProxy(t, cfg)
 	position(t, db)
 	apply := func() error {
@@ -193,23 +194,28 @@ func TestOpen(t *testing.T) {
 		})
 	})
 	t.Run("a MySQL database that compares text without case is refused", func(t *testing.T) {
-		cfg := testkit.MariaDBConfig(t)
-		db := testkit.OpenDatabase(t, cfg)
-		mustTx(t, db, func(tx *database.Tx) error {
-			return tx.DB().Exec("ALTER DATABASE COLLATE utf8mb4_general_ci").Error
+		testkit.ServerConfigs(t, func(t *testing.T, cfg database.Config) {
+			db := testkit.OpenDatabase(t, cfg)
+			mustTx(t, db, func(tx *database.Tx) error {
+				return tx.DB().Exec("ALTER DATABASE COLLATE utf8mb4_general_ci").Error
+			})
+			if err := open(t, cfg); err == nil || !strings.Contains(err.Error(), "utf8mb4_bin") {
+				t.Fatalf("got %v", err)
+			}
 		})
-		if err := open(t, cfg); err == nil || !strings.Contains(err.Error(), "utf8mb4_bin") {
-			t.Fatalf("got %v", err)
-		}
 	})
 	t.Run("sessions are READ COMMITTED and strict", func(t *testing.T) {
-		db := testkit.OpenDatabase(t, testkit.MariaDBConfig(t))
-		var isolation, mode string
-		err := errors.Join(db.Read(t.Context()).Raw("SELECT @@tx_isolation").Scan(&isolation).Error,
-			db.Read(t.Context()).Raw("SELECT @@sql_mode").Scan(&mode).Error)
-		if err != nil || isolation != "READ-COMMITTED" || !strings.Contains(mode, "STRICT_ALL_TABLES") {
-			t.Fatalf("isolation %q, sql_mode %q, %v", isolation, mode, err)
-		}
+		testkit.ServerConfigs(t, func(t *testing.T, cfg database.Config) {
+			db := testkit.OpenDatabase(t, cfg)
+			var isolation struct{ VariableName, Value string } // its name differs
+			var mode string
+			err := errors.Join(
+				db.Read(t.Context()).Raw("SHOW VARIABLES WHERE variable_name IN ('tx_isolation', 'transaction_isolation')").Scan(&isolation).Error,
+				db.Read(t.Context()).Raw("SELECT @@sql_mode").Scan(&mode).Error)
+			if err != nil || isolation.Value != "READ-COMMITTED" || !strings.Contains(mode, "STRICT_ALL_TABLES") {
+				t.Fatalf("isolation %q, sql_mode %q, %v", isolation, mode, err)
+			}
+		})
 	})
 	t.Run("a configuration that cannot work is refused without showing the password", func(t *testing.T) {
 		for _, cfg := range []database.Config{

@@ -59,13 +59,14 @@ func forAll(t *testing.T, test func(t *testing.T, db *database.DB)) {
 	})
 }
 
-// forMariaDB runs the test on the dialect with several writers.
-func forMariaDB(t *testing.T) (*database.DB, database.Config) {
+// forServers runs the test on the dialect with several writers, with the accounts in place.
+func forServers(t *testing.T, test func(t *testing.T, db *database.DB, cfg database.Config)) {
 	t.Helper()
-	cfg := testkit.MariaDBConfig(t)
-	db := testkit.OpenDatabase(t, cfg)
-	withAccounts(t, db)
-	return db, cfg
+	testkit.ServerConfigs(t, func(t *testing.T, cfg database.Config) {
+		db := testkit.OpenDatabase(t, cfg)
+		withAccounts(t, db)
+		test(t, db, cfg)
+	})
 }
 
 func mustTx(t *testing.T, db *database.DB, fn func(tx *database.Tx) error) {

@@ -113,7 +113,10 @@ func TestDB_Migrate_Failure(t *testing.T) {
 // TestDB_Migrate_Resume leaves the database as a crash between a DDL statement and
 // the note about it would.
 func TestDB_Migrate_Resume(t *testing.T) {
-	db := testkit.OpenDatabase(t, testkit.MariaDBConfig(t))
+	testkit.ServerConfigs(t, func(t *testing.T, cfg database.Config) { testMigrateResume(t, testkit.OpenDatabase(t, cfg)) })
+}
+
+func testMigrateResume(t *testing.T, db *database.DB) {
 	set := files("0001_account.sql", createAccount+"CREATE INDEX account_amount_index ON account (amount);\nINSERT INTO account (id, amount) VALUES ('m', 1);\n")
 	for done := range 3 {
 		forget := func(tx *database.Tx) error {

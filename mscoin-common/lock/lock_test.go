@@ -3,106 +3,19 @@ package lock_test
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
-	"os"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"mscoin/mscoin-common/clock"
-	"mscoin/mscoin-common/embedded"
 	"mscoin/mscoin-common/lock"
+	"mscoin/mscoin-common/testkit"
 )
 
 const (
 	ttl       = 800 * time.Millisecond
 	testLimit = 20 * time.Second
 )
-
-// redisAddrEnv and redisPasswordEnv name a Redis for tests, whose database 15 they empty.
-const (
-	redisAddrEnv     = "MSCOIN_TEST_REDIS_ADDR"
-	redisPasswordEnv = "MSCOIN_TEST_REDIS_PASSWORD"
-)
-
-// start starts an empty Redis for a test. Closing what it returns takes Redis away.
-type start func(t *testing.T) (io.Closer, *redis.Client)
-
-// eachRedis runs test on the embedded Redis and, when one is named, on a real one.
-func eachRedis(t *testing.T, test func(t *testing.T, newRedis start)) {
-	t.Helper()
-	t.Run("embedded", func(t *testing.T) { test(t, startEmbedded) })
-	t.Run("redis", func(t *testing.T) {
-		if os.Getenv(redisAddrEnv) == "" {
-			t.Skipf("%s is not set", redisAddrEnv)
-		}
-		test(t, startReal)
-	})
-}
-
-func startEmbedded(t *testing.T) (io.Closer, *redis.Client) {
-	t.Helper()
-	server, err := embedded.StartRedis("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1, ContextTimeoutEnabled: true})
-	t.Cleanup(func() {
-		_ = client.Close()
-		_ = server.Close()
-	})
-	return server, client
-}
-
-func startReal(t *testing.T) (io.Closer, *redis.Client) {
-	t.Helper()
-	l := &link{}
-	client := redis.NewClient(&redis.Options{
-		Addr: os.Getenv(redisAddrEnv), Password: os.Getenv(redisPasswordEnv), DB: 15,
-		MaxRetries: -1, ContextTimeoutEnabled: true, Dialer: l.dial,
-	})
-	t.Cleanup(func() { _ = client.Close() })
-	if err := client.FlushDB(t.Context()).Err(); err != nil {
-		t.Fatal(err)
-	}
-	return l, client
-}
-
-// link is the way to a Redis that others may use too: instead of the server, the
-// connections to it are closed.
-type link struct {
-	mu     sync.Mutex
-	conns  []net.Conn
-	closed bool
-}
-
-func (l *link) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil && l.closed {
-		return nil, errors.Join(net.ErrClosed, conn.Close())
-	}
-	l.conns = append(l.conns, conn)
-	return conn, err
-}
-
-// Close closes every connection and refuses new ones.
-func (l *link) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
-	var errs []error
-	for _, conn := range l.conns {
-		if conn != nil {
-			errs = append(errs, conn.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
 
 func obtain(t *testing.T, l *lock.Locker, keys ...string) *lock.Held {
 	t.Helper()
@@ -122,9 +35,9 @@ func waitEnd(t *testing.T, ctx context.Context) { //nolint:revive // t comes fir
 	}
 }
 
-func TestLocker_Obtain(t *testing.T) { eachRedis(t, testLockerObtain) }
+func TestLocker_Obtain(t *testing.T) { testkit.EachRedis(t, testLockerObtain) }
 
-func testLockerObtain(t *testing.T, newRedis start) {
+func testLockerObtain(t *testing.T, newRedis testkit.StartRedis) {
 	t.Run("all keys or none", func(t *testing.T) {
 		_, client := newRedis(t)
 		l := lock.New(client, clock.Real())
@@ -205,9 +118,9 @@ func testLockerObtain(t *testing.T, newRedis start) {
 	})
 }
 
-func TestHeld_Context(t *testing.T) { eachRedis(t, testHeldContext) }
+func TestHeld_Context(t *testing.T) { testkit.EachRedis(t, testHeldContext) }
 
-func testHeldContext(t *testing.T, newRedis start) {
+func testHeldContext(t *testing.T, newRedis testkit.StartRedis) {
 	t.Run("a lock outlives its time to live while it is refreshed", func(t *testing.T) {
 		_, client := newRedis(t)
 		l := lock.New(client, clock.Real())

@@ -1,6 +1,10 @@
 package testkit
 
 import (
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"mscoin/mscoin-common/bus"
@@ -34,13 +38,39 @@ func BrokerAddr(t testing.TB, partitions int) string {
 	return broker.Addr()
 }
 
-// BusClient connects to a broker for this test.
-func BusClient(t testing.TB, addr string) *bus.Client {
+// BusClient connects to brokers for this test.
+func BusClient(t testing.TB, addrs ...string) *bus.Client {
 	t.Helper()
-	client, err := bus.Connect(bus.Config{Brokers: []string{addr}}, clock.Real())
+	client, err := bus.Connect(bus.Config{Brokers: addrs}, clock.Real())
 	if err != nil {
 		t.Fatalf("connect to broker: %v", err)
 	}
 	t.Cleanup(client.Close)
 	return client
+}
+
+// Brokers are the brokers that a test runs on.
+type Brokers struct {
+	// Addrs are host:port of each.
+	Addrs []string
+	// Prefix begins the names of the test's topics: the brokers may be shared.
+	Prefix string
+}
+
+// topicPrefixes numbers the prefixes of this process.
+var topicPrefixes atomic.Int64
+
+// EachBroker runs test on an embedded broker of its own, and on the Kafka of KafkaEnv.
+func EachBroker(t *testing.T, test func(t *testing.T, b Brokers)) {
+	t.Helper()
+	t.Run("embedded", func(t *testing.T) { test(t, Brokers{Addrs: []string{BrokerAddr(t, 1)}, Prefix: "test-"}) })
+	t.Run("kafka", func(t *testing.T) {
+		given := os.Getenv(KafkaEnv)
+		if given == "" {
+			missing(t, "Apache Kafka", onStack)
+		}
+		// The time keeps what an earlier run has left apart.
+		prefix := fmt.Sprintf("test-%d-%d-%d-", clock.Real().NowMs(), os.Getpid(), topicPrefixes.Add(1))
+		test(t, Brokers{Addrs: strings.Split(given, ","), Prefix: prefix})
+	})
 }

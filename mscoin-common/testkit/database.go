@@ -17,10 +17,6 @@ import (
 	"mscoin/mscoin-common/database"
 )
 
-// MySQLEnv names the environment variable with the DSN of a MySQL or MariaDB server
-// for tests. Its user must be allowed to create databases; each test gets its own.
-const MySQLEnv = "MSCOIN_TEST_MYSQL_DSN"
-
 // setupTimeout bounds opening and creating a database.
 const setupTimeout = 60 * time.Second
 
@@ -53,10 +49,8 @@ func OpenDatabase(t testing.TB, cfg database.Config) *database.DB {
 	return db
 }
 
-// Databases runs test once for each dialect, as sub-tests with an empty database:
-// SQLite always; MariaDB with a private server of this test process when mariadbd is
-// in PATH; the server of MySQLEnv when it is set. Those that are missing are listed
-// as skipped.
+// Databases runs test once for each dialect, as sub-tests with an empty database: on
+// SQLite, MariaDB and MySQL.
 func Databases(t *testing.T, test func(t *testing.T, db *database.DB)) {
 	t.Helper()
 	DatabaseConfigs(t, func(t *testing.T, cfg database.Config) { test(t, OpenDatabase(t, cfg)) })
@@ -66,21 +60,43 @@ func Databases(t *testing.T, test func(t *testing.T, db *database.DB)) {
 // several times.
 func DatabaseConfigs(t *testing.T, test func(t *testing.T, cfg database.Config)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { test(t, SQLiteConfig(t)) })
-	t.Run("mariadb", func(t *testing.T) { test(t, MariaDBConfig(t)) })
+	Dialects(t, func(t *testing.T, empty func(testing.TB) database.Config) { test(t, empty(t)) })
+}
+
+// ServerConfigs is DatabaseConfigs for what SQLite has not: several writers, server
+// settings, a connection to lose.
+func ServerConfigs(t *testing.T, test func(t *testing.T, cfg database.Config)) {
+	t.Helper()
+	servers(t, func(t *testing.T, empty func(testing.TB) database.Config) { test(t, empty(t)) })
+}
+
+// Dialects is Databases for tests that need several databases: each call of empty gives
+// another one.
+func Dialects(t *testing.T, test func(t *testing.T, empty func(testing.TB) database.Config)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, SQLiteConfig) })
+	servers(t, test)
+}
+
+func servers(t *testing.T, test func(t *testing.T, empty func(testing.TB) database.Config)) {
+	t.Helper()
+	t.Run("mariadb", func(t *testing.T) { test(t, MariaDBConfig) })
 	t.Run("mysql", func(t *testing.T) {
 		dsn := os.Getenv(MySQLEnv)
 		if dsn == "" {
-			t.Skipf("%s is not set", MySQLEnv)
+			missing(t, "MySQL", onStack)
 		}
-		test(t, createDatabase(t, dsn))
+		test(t, func(t testing.TB) database.Config { return createDatabase(t, dsn) })
 	})
 }
 
-// MariaDBConfig returns the configuration of an empty database on this test process's
-// private MariaDB server. The test is skipped when mariadbd is not installed.
+// MariaDBConfig returns the configuration of an empty database on MariaDB: the server of
+// MariaDBEnv, else a private one of this test process.
 func MariaDBConfig(t testing.TB) database.Config {
 	t.Helper()
+	if dsn := os.Getenv(MariaDBEnv); dsn != "" {
+		return createDatabase(t, dsn)
+	}
 	return createDatabase(t, mariaDBServer(t))
 }
 

@@ -37,7 +37,7 @@ var privateServer struct {
 // errNoMariaDB says that there is nothing to start.
 var errNoMariaDB = errors.New("mariadbd or mariadb-install-db is not in PATH")
 
-// mariaDBServer returns the DSN of the private server, or skips the test.
+// mariaDBServer returns the DSN of the private server, or leaves the test out.
 func mariaDBServer(t testing.TB) string {
 	t.Helper()
 	privateServer.once.Do(func() {
@@ -46,7 +46,7 @@ func mariaDBServer(t testing.TB) string {
 		privateServer.dsn, privateServer.err = startMariaDB(ctx)
 	})
 	if errors.Is(privateServer.err, errNoMariaDB) {
-		t.Skip(privateServer.err)
+		missing(t, "MariaDB", "install Debian's mariadb-server-core and mariadb-client-core ("+privateServer.err.Error()+")")
 	}
 	if privateServer.err != nil {
 		t.Fatalf("start MariaDB: %v", privateServer.err)

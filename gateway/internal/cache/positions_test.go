@@ -23,10 +23,12 @@ func sorted(positions []Position) []Position {
 	return positions
 }
 
-func TestPositions(t *testing.T) {
+func TestPositions(t *testing.T) { testkit.EachRedis(t, testPositions) }
+
+func testPositions(t *testing.T, start testkit.StartRedis) {
 	clk := clock.NewFake(time.UnixMilli(1_700_000_000_000))
 	t.Run("what one gateway notes, another one reads", func(t *testing.T) {
-		rdb := testkit.Redis(t)
+		_, rdb := start(t)
 		one, other := NewPositions(rdb, clk, 10*time.Second, time.Second), NewPositions(rdb, clk, 10*time.Second, time.Second)
 		one.Remember(t.Context(), "BTC/USDT", 5, 7, 8)
 		other.Remember(t.Context(), "ETH/USDT", 1<<53-1, 7)
@@ -44,7 +46,7 @@ func TestPositions(t *testing.T) {
 		}
 	})
 	t.Run("a note never goes back", func(t *testing.T) {
-		rdb := testkit.Redis(t)
+		_, rdb := start(t)
 		p := NewPositions(rdb, clk, 10*time.Second, time.Second)
 		var answers sync.WaitGroup
 		for seq := range int64(50) {
@@ -57,7 +59,7 @@ func TestPositions(t *testing.T) {
 		}
 	})
 	t.Run("notes in Redis end", func(t *testing.T) {
-		rdb := testkit.Redis(t)
+		_, rdb := start(t)
 		p := NewPositions(rdb, clk, 10*time.Second, time.Second)
 		p.Remember(t.Context(), "BTC/USDT", 5, 7)
 		ttl, err := rdb.PTTL(t.Context(), "ryw::7").Result()
@@ -84,7 +86,7 @@ func TestPositions(t *testing.T) {
 		}
 	})
 	t.Run("a client that hangs up does not undo the note", func(t *testing.T) {
-		rdb := testkit.Redis(t)
+		_, rdb := start(t)
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		NewPositions(rdb, clk, 10*time.Second, time.Second).Remember(gone, "BTC/USDT", 5, 7)

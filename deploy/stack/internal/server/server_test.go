@@ -244,9 +244,6 @@ func TestSite_ServiceConfigurations(t *testing.T) {
 	for _, name := range layout.Services() {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(checkout, name, "etc", name+".yaml"))
-			if errors.Is(err, os.ErrNotExist) {
-				t.Skipf("%s has no configuration yet", name)
-			}
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -36,6 +36,9 @@ func Secrets() []string {
 	return append(DatabaseSecrets(), RedisSecret, tokenSecret, adminSecret, accessSecret, masterSecret, hashSecret)
 }
 
+// TestPrefix begins the names of the variables that are for tests: testkit reads them.
+const TestPrefix = "MSCOIN_TEST_"
+
 // Env returns the environment of services and tests as NAME=value.
 func (s Site) Env() ([]string, error) {
 	brokers := strings.Join(s.Settings.BrokerAddrs(), ",")
@@ -49,10 +52,10 @@ func (s Site) Env() ([]string, error) {
 	}
 	env := []string{
 		"MSCOIN_DATA=" + s.DemoDir(),
-		"MSCOIN_TEST_MYSQL_DSN=" + s.TestDSN(),
-		"MSCOIN_TEST_KAFKA_BROKERS=" + brokers,
-		"MSCOIN_TEST_REDIS_ADDR=" + layout.Addr(s.Settings.RedisPort()),
-		"MSCOIN_TEST_REDIS_PASSWORD=" + s.Secrets.Get(RedisSecret),
+		TestPrefix + strings.ToUpper(s.Settings.DB) + "_DSN=" + s.TestDSN(),
+		TestPrefix + "KAFKA_BROKERS=" + brokers,
+		TestPrefix + "REDIS_ADDR=" + layout.Addr(s.Settings.RedisPort()),
+		TestPrefix + "REDIS_PASSWORD=" + s.Secrets.Get(RedisSecret),
 		"MSCOIN_KAFKA_BROKERS=" + brokers,
 		"MSCOIN_REDIS_ADDR=" + layout.Addr(s.Settings.RedisPort()),
 		"MSCOIN_REDIS_PASSWORD=" + s.Secrets.Get(RedisSecret),
