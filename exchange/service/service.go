@@ -228,8 +228,8 @@ func (s *Service) Ready(context.Context) error {
 		return errors.New("exchange has symbols that the matcher does not know")
 	}
 	for _, c := range s.consumers {
-		for _, halt := range c.Halted() {
-			return fmt.Errorf("exchange: %w", halt)
+		if err := c.Stopped(); err != nil {
+			return fmt.Errorf("exchange: %w", err)
 		}
 	}
 	return nil

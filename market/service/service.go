@@ -192,8 +192,8 @@ func (s *Service) Ready(ctx context.Context) error {
 		return errors.New("market is not serving")
 	}
 	for _, c := range s.consumers {
-		for _, halt := range c.Halted() {
-			return fmt.Errorf("market data stands still: %w", halt)
+		if err := c.Stopped(); err != nil {
+			return fmt.Errorf("market data stands still: %w", err)
 		}
 	}
 	if s.caught.Load() {

@@ -59,6 +59,35 @@ func IsRetryable(err error) bool {
 	return hasMySQLNumber(err, mysqlDeadlock, mysqlLockWaitTimeout, mysqlLockNowait)
 }
 
+// Error numbers of MySQL and MariaDB that say that a value is wrong.
+var mysqlBadValue = []uint16{
+	1048, // NULL where there must be a value
+	1264, // out of range
+	1292, // incorrect value
+	1366, // incorrect value for the column
+	1406, // too long
+	1451, // referenced
+	1452, // reference missing
+	1690, // arithmetic out of range
+}
+
+// IsFault reports whether err is an error of the database that has nothing to do with
+// the values of the statement: a full disk, a missing table, a server that shuts down.
+// A violated constraint or a value that does not fit is none.
+func IsFault(err error) bool {
+	if n := sqliteCode(err); n != 0 {
+		switch n & 0xff {
+		case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE:
+			return false
+		}
+		return true
+	}
+	if _, ok := errors.AsType[*mysql.MySQLError](err); ok {
+		return !IsDuplicateKey(err) && !IsCheckViolation(err) && !hasMySQLNumber(err, mysqlBadValue...)
+	}
+	return isConnectionLost(err)
+}
+
 // isConnectionLost reports whether err says that the server cannot be reached or
 // that the connection broke.
 func isConnectionLost(err error) bool {

@@ -147,3 +147,17 @@ const (
 	// CodeHoldInUse (FailedPrecondition): the order has reached the matcher; its hold ends with it.
 	CodeHoldInUse Code = "HOLD_IN_USE"
 )
+
+// Codes of halts and of order entry under load.
+const (
+	// CodeSymbolHalted (FailedPrecondition): a service stands still at the symbol, so an
+	// order could not be settled; it was refused before any money was held.
+	CodeSymbolHalted Code = "SYMBOL_HALTED"
+	// CodeOverloaded (Overloaded): settlement is too far behind; refused before any money
+	// was held.
+	CodeOverloaded Code = "OVERLOADED"
+	// CodeNotHalted (NotFound): there is nothing to decide, the symbol is not halted.
+	CodeNotHalted Code = "NOT_HALTED"
+	// CodeHaltMoved (FailedPrecondition): another record halts the symbol by now.
+	CodeHaltMoved Code = "HALT_MOVED"
+)

@@ -2,63 +2,11 @@ package stream
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/database"
 )
-
-// ErrHalted is matched by every *HaltError.
-var ErrHalted = errors.New("symbol is halted")
-
-// Reason says why a symbol was halted.
-type Reason string
-
-// The reasons.
-const (
-	// ReasonBadRecord is a record that cannot be read or whose hash is wrong.
-	ReasonBadRecord Reason = "bad record"
-	// ReasonGap is a record that is missing.
-	ReasonGap Reason = "gap"
-	// ReasonConflict is a second, different record with a number that was seen before.
-	ReasonConflict Reason = "conflicting duplicate"
-	// ReasonChain is a record that does not follow the one before it.
-	ReasonChain Reason = "broken hash chain"
-	// ReasonApply is a record that the service cannot apply, however often it is tried.
-	ReasonApply Reason = "records cannot be applied"
-)
-
-// HaltError says at which record a consumer stopped and why. Nothing of that record was applied.
-type HaltError struct {
-	Consumer  string
-	Topic     string
-	Partition int
-	Offset    int64
-	// Symbol of the record; its message key when the record cannot be read.
-	Symbol string
-	// WantSeq is the number that was due, GotSeq the record's (0 when unreadable).
-	WantSeq, GotSeq int64
-	Reason          Reason
-	// Cause is the error of a record that is unreadable or cannot be applied, nil otherwise.
-	Cause error
-}
-
-// Error names everything that a person needs to find the record.
-func (e *HaltError) Error() string {
-	text := fmt.Sprintf("consumer %s is halted by %s at offset %d of %s/%d: %s: want seq %d, got %d",
-		e.Consumer, e.Symbol, e.Offset, e.Topic, e.Partition, e.Reason, e.WantSeq, e.GotSeq)
-	if e.Cause != nil {
-		text += ": " + e.Cause.Error()
-	}
-	return text
-}
-
-// Is makes errors.Is(err, ErrHalted) true.
-func (e *HaltError) Is(target error) bool { return target == ErrHalted }
-
-// Unwrap returns the cause.
-func (e *HaltError) Unwrap() error { return e.Cause }
 
 // recentHashes is for how many records of a symbol a duplicate can be compared with what was applied. An
 // older one, or one from before the start of this process unless it is the last, is dropped unseen: it would
@@ -122,68 +70,194 @@ type move struct {
 
 // batch is what one transaction does.
 type batch struct {
-	msgs  []bus.Message // all messages, duplicates included
+	msgs  []bus.Message // all messages, duplicates and parked ones included
 	fresh []Entry       // the records to apply
 	moves []move        // one for each symbol in fresh, in order of first appearance
+	parks []*parking    // one for each symbol with records to set aside, in order of first appearance
+
+	at     map[string]int // symbol → index in moves
+	parked map[string]*parking
 }
 
-// plan sorts out the longest prefix of msgs that may be applied. A non-nil halt is about the message
-// after that prefix. The heads are not changed.
-func (c chains) plan(msgs []bus.Message) (b batch, halt *HaltError) {
-	at := make(map[string]int) // symbol → index in b.moves
+// parking is what a batch sets aside of one symbol.
+type parking struct {
+	halt    database.Halt // as it will be
+	begins  bool          // it is this batch that halts the symbol
+	records []database.Parked
+}
+
+// planner sorts messages into what is applied, dropped and set aside.
+type planner struct {
+	chains
+	consumer string
+	nowMs    int64
+	halts    map[string]database.Halt // the symbols that are halted already
+	limits   limits
+}
+
+// limits bound what is set aside.
+type limits struct {
+	halts       int
+	rows, bytes int64
+}
+
+// plan sorts out the longest prefix of msgs that one transaction may take in. A record
+// that must not be applied, and all later ones of its symbol, are set aside. A non-nil
+// error, which wraps ErrParkFull, is about the message after the prefix. The heads and
+// halts are not changed.
+func (p planner) plan(msgs []bus.Message) (batch, error) {
+	b := batch{at: make(map[string]int), parked: make(map[string]*parking)}
 	for i, m := range msgs {
-		e, err := OpenMessage(m)
-		if err != nil {
-			symbol := string(m.Key)
-			want := c.seqOf(symbol) + 1
-			if j, ok := at[symbol]; ok {
-				want = b.moves[j].to + 1
-			}
-			b.msgs = msgs[:i]
-			return b, &HaltError{Offset: m.Offset, Symbol: symbol, WantSeq: want, Reason: ReasonBadRecord, Cause: err}
+		e, halt := p.sort(&b, m)
+		var err error
+		switch {
+		case halt != nil:
+			err = p.park(&b, m, e, halt)
+		case e.Body != nil:
+			b.fresh = append(b.fresh, e)
 		}
-		if halt := c.step(&b, at, e); halt != nil {
+		if err != nil {
 			b.msgs = msgs[:i]
-			return b, halt
+			return b, err
 		}
 	}
 	b.msgs = msgs
 	return b, nil
 }
 
-// step takes one record into the batch or says why not.
-func (c chains) step(b *batch, at map[string]int, e Entry) *HaltError {
-	symbol, seq := e.Body.GetSymbol(), e.Body.GetSeq()
-	lastSeq, lastHash := int64(0), []byte(nil)
+// sort says what to do with a message: apply it (an entry, already counted in the
+// batch's moves), drop it (no entry) or set it aside (a halt, which only matters when
+// the symbol is not halted yet).
+func (p planner) sort(b *batch, m bus.Message) (Entry, *HaltError) {
+	symbol := SymbolOf(m.Key)
+	_, halted := p.halts[symbol]
+	if b.parked[symbol] != nil {
+		halted = true
+	}
+	e, err := OpenMessage(m)
+	if err == nil && e.Body.GetSymbol() != symbol {
+		err = fmt.Errorf("open record: %w: %q cannot be a symbol", ErrBadRecord, m.Key)
+	}
+	if err != nil {
+		lastSeq, _ := p.last(b, symbol)
+		return Entry{}, &HaltError{Offset: m.Offset, Symbol: symbol, WantSeq: lastSeq + 1, Reason: ReasonBadRecord, Cause: err}
+	}
+	fresh, halt := p.step(b, e, !halted)
+	switch {
+	case halt != nil:
+		return e, halt
+	case !fresh:
+		return Entry{}, nil
+	case halted:
+		return e, &HaltError{}
+	}
+	return e, nil
+}
+
+// last returns the symbol's head after what the batch has taken so far.
+func (c chains) last(b *batch, symbol string) (seq int64, hash []byte) {
+	if j, ok := b.at[symbol]; ok {
+		return b.moves[j].to, b.moves[j].hash
+	}
 	if h := c[symbol]; h != nil {
-		lastSeq, lastHash = h.seq, h.hash
+		return h.seq, h.hash
 	}
-	j, moved := at[symbol]
-	if moved {
-		lastSeq, lastHash = b.moves[j].to, b.moves[j].hash
-	}
-	halt := &HaltError{Offset: e.Message.Offset, Symbol: symbol, WantSeq: lastSeq + 1, GotSeq: seq}
+	return 0, nil
+}
+
+// step compares one record with what is due. It is fresh when it is the next one, and
+// then moves the symbol if take is set; otherwise it is a duplicate, or a halt.
+func (c chains) step(b *batch, e Entry, take bool) (fresh bool, halt *HaltError) {
+	symbol, seq := e.Body.GetSymbol(), e.Body.GetSeq()
+	lastSeq, lastHash := c.last(b, symbol)
+	halt = &HaltError{Offset: e.Message.Offset, Symbol: symbol, WantSeq: lastSeq + 1, GotSeq: seq}
 	switch {
 	case seq <= lastSeq:
 		if known := c.knownHash(b, symbol, seq); known != nil && !bytes.Equal(known, e.Hash) {
 			halt.Reason = ReasonConflict
-			return halt
+			return false, halt
 		}
-		return nil // a duplicate
+		return false, nil
 	case seq > lastSeq+1:
 		halt.Reason = ReasonGap
-		return halt
+		return false, halt
 	case !bytes.Equal(e.PrevHash, lastHash):
 		halt.Reason = ReasonChain
-		return halt
+		return false, halt
+	case !take:
+		return true, nil
 	}
+	j, moved := b.at[symbol]
 	if !moved {
-		at[symbol] = len(b.moves)
+		j = len(b.moves)
+		b.at[symbol] = j
 		b.moves = append(b.moves, move{symbol: symbol, from: lastSeq})
-		j = len(b.moves) - 1
 	}
 	b.moves[j].to, b.moves[j].hash = seq, e.Hash
-	b.fresh = append(b.fresh, e)
+	return true, nil
+}
+
+// refuse makes the batch that sets aside a record which cannot be applied.
+func (p planner) refuse(m bus.Message, e Entry, cause error) (batch, error) {
+	b := batch{msgs: []bus.Message{m}, at: make(map[string]int), parked: make(map[string]*parking)}
+	return b, p.park(&b, m, e, &HaltError{
+		Offset: m.Offset, Symbol: SymbolOf(m.Key), WantSeq: e.Body.GetSeq(), GotSeq: e.Body.GetSeq(), Reason: ReasonApply, Cause: cause,
+	})
+}
+
+// prefix sorts out the longest prefix of msgs that may be applied, and says what is
+// wrong with the message after it.
+func (c chains) prefix(msgs []bus.Message) (batch, *HaltError) {
+	p := planner{chains: c}
+	b := batch{at: make(map[string]int)}
+	for i, m := range msgs {
+		e, halt := p.sort(&b, m)
+		if halt != nil {
+			b.msgs = msgs[:i]
+			return b, halt
+		}
+		if e.Body != nil {
+			b.fresh = append(b.fresh, e)
+		}
+	}
+	b.msgs = msgs
+	return b, nil
+}
+
+// park sets a message aside, and halts its symbol if it is not halted yet.
+func (p planner) park(b *batch, m bus.Message, e Entry, why *HaltError) error {
+	symbol := SymbolOf(m.Key)
+	k := b.parked[symbol]
+	if k == nil {
+		h, halted := p.halts[symbol]
+		if !halted {
+			if len(p.halts)+len(b.parks) >= p.limits.halts {
+				return fmt.Errorf("%w: %d symbols are halted; %w", ErrParkFull, len(p.halts), why)
+			}
+			why.Consumer, why.Topic, why.Partition, why.SinceMs = p.consumer, m.Topic, m.Partition, p.nowMs
+			h = why.row()
+		}
+		k = &parking{halt: h, begins: !halted}
+	}
+	parked := database.Parked{
+		Place: k.halt.NextPlace, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, TimeMs: m.TimeMs,
+		Fingerprint: bus.Fingerprint(m), Key: m.Key, Value: m.Value,
+	}
+	if e.Body != nil {
+		parked.Seq = e.Body.GetSeq()
+	}
+	if k.halt.Parked >= p.limits.rows || k.halt.ParkedBytes+parked.Bytes() > p.limits.bytes {
+		return fmt.Errorf("%w: %s has %d records with %d bytes set aside since offset %d of %s/%d",
+			ErrParkFull, symbol, k.halt.Parked, k.halt.ParkedBytes, k.halt.Offset, k.halt.Topic, k.halt.Partition)
+	}
+	k.halt.Parked++
+	k.halt.ParkedBytes += parked.Bytes()
+	k.halt.NextPlace++
+	k.records = append(k.records, parked)
+	if b.parked[symbol] == nil {
+		b.parked[symbol] = k
+		b.parks = append(b.parks, k)
+	}
 	return nil
 }
 
@@ -198,13 +272,6 @@ func (c chains) knownHash(b *batch, symbol string, seq int64) []byte {
 		}
 	}
 	return nil
-}
-
-func (c chains) seqOf(symbol string) int64 {
-	if h := c[symbol]; h != nil {
-		return h.seq
-	}
-	return 0
 }
 
 // commit takes over what a transaction has applied.

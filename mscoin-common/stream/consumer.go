@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -22,12 +23,18 @@ import (
 var ErrLogLost = errors.New("log does not match the stored position")
 
 const (
-	defaultMaxBatch = 200
-	defaultWait     = 500 * time.Millisecond
-	firstBackoff    = 50 * time.Millisecond
-	maxBackoff      = 5 * time.Second
-	// applyAttempts is how often records may fail to be applied in a row before that is called a halt.
+	defaultMaxBatch  = 200
+	defaultParkRows  = 100_000
+	defaultParkBytes = 256 << 20
+	defaultWait      = 500 * time.Millisecond
+	firstBackoff     = 50 * time.Millisecond
+	maxBackoff       = 5 * time.Second
+	// applyAttempts is how often one record may fail to be applied before its symbol is halted.
 	applyAttempts = 3
+	// haltPoll is how often halted symbols are looked at for a decision.
+	haltPoll = time.Second
+	// maxHalts is at how many symbols a consumer may stand still before it stops altogether.
+	maxHalts = 1000
 	// forwardSuffix names the position up to which records have been forwarded.
 	forwardSuffix = "/forward"
 	// maxNameBytes is what the position tables hold.
@@ -49,6 +56,10 @@ type Config struct {
 	ForwardTo string `json:",optional"`
 	// MaxBatch is how many records one transaction takes at most.
 	MaxBatch int `json:",default=200"`
+	// ParkRows and ParkBytes bound what is set aside of a halted symbol; beyond, the whole
+	// partition stops.
+	ParkRows  int64 `json:",default=100000"`
+	ParkBytes int64 `json:",default=268435456"`
 }
 
 // Deps are what a consumer works with.
@@ -85,10 +96,20 @@ type Consumer struct {
 	heads     chains
 	forwarded int64 // first offset that is not forwarded, as far as this process knows
 	published int64 // the same, as stored: forwarded or less
-	refused   int   // how often in a row the records that are due could not be applied
+	halts     map[string]database.Halt
+	looked    int64 // when halts were last looked at, ms
+	limit     int   // how many messages one transaction takes now: less after a refusal
+	refused   refusal
 
-	mu     sync.Mutex
-	halted map[string]*HaltError
+	mu      sync.Mutex
+	halted  map[string]*HaltError
+	stopped error
+}
+
+// refusal counts how often in a row the record at an offset could not be applied.
+type refusal struct {
+	offset int64
+	times  int
 }
 
 // New checks cfg and returns a consumer.
@@ -96,13 +117,19 @@ func New(cfg Config, deps Deps) (*Consumer, error) {
 	if cfg.MaxBatch == 0 {
 		cfg.MaxBatch = defaultMaxBatch
 	}
+	if cfg.ParkRows == 0 {
+		cfg.ParkRows = defaultParkRows
+	}
+	if cfg.ParkBytes == 0 {
+		cfg.ParkBytes = defaultParkBytes
+	}
 	switch {
 	case cfg.Name == "" || cfg.Topic == "":
 		return nil, errors.New("new consumer: name or topic is empty")
 	case len(cfg.Name)+len(forwardSuffix) > maxNameBytes:
 		return nil, fmt.Errorf("new consumer: name %q is too long", cfg.Name)
-	case cfg.Partition < 0 || cfg.MaxBatch < 0:
-		return nil, fmt.Errorf("new consumer %s: negative partition or batch", cfg.Name)
+	case cfg.Partition < 0 || cfg.MaxBatch < 0 || cfg.ParkRows < 0 || cfg.ParkBytes < 0:
+		return nil, fmt.Errorf("new consumer %s: negative partition or limit", cfg.Name)
 	case cfg.ForwardTo == cfg.Topic:
 		return nil, fmt.Errorf("new consumer %s: it would forward to its own topic", cfg.Name)
 	case deps.Bus == nil || deps.Store == nil || deps.Clock == nil || deps.Apply == nil:
@@ -112,7 +139,7 @@ func New(cfg Config, deps Deps) (*Consumer, error) {
 	if progress == nil {
 		progress = NewProgress(deps.Store, deps.Clock, cfg.Name)
 	}
-	return &Consumer{cfg: cfg, deps: deps, progress: progress, halted: make(map[string]*HaltError)}, nil
+	return &Consumer{cfg: cfg, deps: deps, progress: progress, limit: cfg.MaxBatch, halted: make(map[string]*HaltError)}, nil
 }
 
 // Applied returns the last seq of the symbol that this process knows to be applied.
@@ -130,6 +157,14 @@ func (c *Consumer) Halted() map[string]*HaltError {
 	return maps.Clone(c.halted)
 }
 
+// Stopped returns why the whole partition stands still although database and broker
+// answer: ErrParkFull, when too much is set aside. nil is healthy.
+func (c *Consumer) Stopped() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopped
+}
+
 // Check compares the log with the stored position, as Run does: ErrLogLost when they do not fit. A service
 // calls it before it accepts work.
 func (c *Consumer) Check(ctx context.Context) error {
@@ -141,7 +176,7 @@ func (c *Consumer) Check(ctx context.Context) error {
 }
 
 // Run consumes until ctx ends and returns its error, or ErrLogLost. Everything else (broker or database
-// away, another instance at work, a halted symbol) is logged and tried again after a pause that grows up
+// away, another instance at work, too much set aside) is logged and tried again after a pause that grows up
 // to five seconds.
 func (c *Consumer) Run(ctx context.Context) error {
 	defer c.closeSource()
@@ -167,11 +202,11 @@ func isLogLost(err error) bool {
 	return errors.Is(err, ErrLogLost) || errors.Is(err, bus.ErrTruncated) || errors.Is(err, bus.ErrGap)
 }
 
-// note logs what Run goes on after, and keeps the halted symbol.
+// note logs what Run goes on after.
 func (c *Consumer) note(err error) {
-	if halt, ok := errors.AsType[*HaltError](err); ok && (halt.Reason != ReasonApply || c.refused >= applyAttempts) {
+	if errors.Is(err, ErrParkFull) {
 		c.mu.Lock()
-		c.halted[halt.Symbol] = halt
+		c.stopped = err
 		c.mu.Unlock()
 	}
 	if errors.Is(err, database.ErrFenced) {
@@ -191,6 +226,9 @@ func (c *Consumer) follow(ctx context.Context, progressed func()) error {
 	}
 	c.source = c.deps.Bus.Open(c.cfg.Topic, c.cfg.Partition, c.next)
 	for {
+		if err := c.drain(ctx); err != nil {
+			return err
+		}
 		msgs, err := c.source.Fetch(ctx, c.cfg.MaxBatch, defaultWait)
 		if err != nil {
 			return fmt.Errorf("fetch: %w", err)
@@ -199,19 +237,23 @@ func (c *Consumer) follow(ctx context.Context, progressed func()) error {
 			if err := c.savePublished(ctx); err != nil {
 				return err
 			}
-			continue
 		}
-		if err := c.work(ctx, msgs); err != nil {
+		if err := c.work(ctx, msgs, progressed); err != nil {
 			return err
 		}
-		progressed()
 	}
 }
 
 // load reads the positions. The partition's comes before the symbols': if another instance commits in
 // between, known records are seen again and the fence refuses; the other way round they would look missing.
+// So do the halts: one that ends in between is still believed in, and its fence refuses; the other way round
+// what its end has applied would look missing.
 func (c *Consumer) load(ctx context.Context) error {
 	position, err := c.deps.Store.LoadPosition(ctx, c.cfg.Name, c.cfg.Topic, c.cfg.Partition)
+	if err != nil {
+		return err
+	}
+	halts, err := c.deps.Store.LoadHalts(ctx, c.cfg.Name)
 	if err != nil {
 		return err
 	}
@@ -230,6 +272,7 @@ func (c *Consumer) load(ctx context.Context) error {
 		return err
 	}
 	c.next, c.heads = position.NextOffset, newChains(stored, c.heads)
+	c.takeHalts(halts)
 	seqs := make(map[string]int64, len(stored))
 	for symbol, p := range stored {
 		seqs[symbol] = p.Seq
@@ -265,33 +308,95 @@ func (c *Consumer) checkLog(ctx context.Context, position database.Position) err
 	return nil
 }
 
-// work applies one batch up to the first record that halts.
-func (c *Consumer) work(ctx context.Context, msgs []bus.Message) error {
-	b, halt := c.heads.plan(msgs)
-	if len(b.msgs) > 0 {
-		if err := c.commit(ctx, b); err != nil {
-			return err
+// work takes in messages: what can be applied is applied, what cannot is set aside.
+func (c *Consumer) work(ctx context.Context, msgs []bus.Message, progressed func()) error {
+	for len(msgs) > 0 {
+		b, full := c.planner().plan(msgs[:min(c.limit, len(msgs))])
+		if len(b.msgs) > 0 {
+			var err error
+			if b, err = c.commit(ctx, b); err != nil {
+				return err
+			}
+			if err := c.forward(ctx, b.msgs); err != nil {
+				return err
+			}
+			progressed()
 		}
-		if err := c.forward(ctx, b.msgs); err != nil {
-			return err
+		if full != nil {
+			return full
 		}
-	}
-	if halt != nil {
-		halt.Consumer, halt.Topic, halt.Partition = c.cfg.Name, c.cfg.Topic, c.cfg.Partition
-		return halt
+		c.setStopped(nil)
+		c.limit = min(2*c.limit, c.cfg.MaxBatch)
+		msgs = msgs[len(b.msgs):]
 	}
 	return nil
 }
 
-// commit runs the transaction of a batch: fences first, then the work.
-func (c *Consumer) commit(ctx context.Context, b batch) error {
+func (c *Consumer) planner() planner {
+	return planner{
+		chains: c.heads, consumer: c.cfg.Name, nowMs: c.deps.Clock.NowMs(), halts: c.halts,
+		limits: limits{halts: maxHalts, rows: c.cfg.ParkRows, bytes: c.cfg.ParkBytes},
+	}
+}
+
+// commit takes in a batch, and returns what it took: less when records cannot be
+// applied, or one that is set aside because it cannot.
+func (c *Consumer) commit(ctx context.Context, b batch) (batch, error) {
+	err := c.commitOnce(ctx, b)
+	refused, ok := errors.AsType[*applyError](err)
+	if !ok {
+		return b, err
+	}
+	first := b.msgs[0]
+	if len(b.msgs) > 1 {
+		c.limit = len(b.msgs) / 2
+		return b, fmt.Errorf("offsets %d to %d, to be tried in smaller batches: %w", first.Offset, b.msgs[len(b.msgs)-1].Offset, err)
+	}
+	if c.refused.offset != first.Offset {
+		c.refused = refusal{offset: first.Offset}
+	}
+	if c.refused.times++; c.refused.times < applyAttempts {
+		return b, fmt.Errorf("offset %d, attempt %d: %w", first.Offset, c.refused.times, err)
+	}
+	if b, err = c.planner().refuse(first, b.fresh[0], refused.cause); err != nil {
+		return b, err
+	}
+	return b, c.commitOnce(ctx, b)
+}
+
+// commitOnce runs the transaction of a batch: fences first, then the work.
+func (c *Consumer) commitOnce(ctx context.Context, b batch) error {
 	last := b.msgs[len(b.msgs)-1]
 	next, fingerprint := last.Offset+1, bus.Fingerprint(last)
-	err := c.around(ctx, b.fresh, func(fences Fences, tx *database.Tx) error {
+	err := c.transact(ctx, b, func(fences Fences) error {
 		if err := fences.AdvancePosition(c.cfg.Name, c.cfg.Topic, c.cfg.Partition, c.next, next, fingerprint); err != nil {
 			return err
 		}
 		if err := c.advancePublished(fences); err != nil {
+			return err
+		}
+		for _, k := range b.parks {
+			if !k.begins {
+				if err := fences.AdvanceHalt(c.cfg.Name, k.halt.Symbol, k.halt.Version); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}, func(fences Fences) error { return c.park(fences, b.parks) })
+	if err != nil {
+		return err
+	}
+	c.next, c.published = next, c.forwarded
+	c.parked(b.parks)
+	return nil
+}
+
+// transact applies the fresh records of a batch in one transaction: first the fences,
+// then what else is to be written, then the records.
+func (c *Consumer) transact(ctx context.Context, b batch, fence, write func(fences Fences) error) error {
+	err := c.around(ctx, b.fresh, func(fences Fences, tx *database.Tx) error {
+		if err := fence(fences); err != nil {
 			return err
 		}
 		for _, m := range b.moves {
@@ -299,50 +404,55 @@ func (c *Consumer) commit(ctx context.Context, b batch) error {
 				return err
 			}
 		}
+		if err := write(fences); err != nil {
+			return err
+		}
 		if len(b.fresh) == 0 {
 			return nil
 		}
-		if err := c.deps.Apply(ctx, tx, b.fresh); err != nil {
-			return c.applyError(b, err)
-		}
-		return nil
+		return c.apply(ctx, tx, b.fresh)
 	})
 	if err != nil {
-		if _, refused := errors.AsType[*HaltError](err); refused {
-			c.refused++
-		}
 		return err
 	}
-	c.refused = 0
-	c.next, c.published = next, c.forwarded
 	c.heads.commit(b)
 	seqs := make(map[string]int64, len(b.moves))
 	for _, m := range b.moves {
 		seqs[m.symbol] = m.to
 	}
 	c.progress.advance(seqs)
-	c.resume(b.moves)
 	if c.deps.AfterCommit != nil && len(b.fresh) > 0 {
 		c.deps.AfterCommit(b.fresh)
 	}
 	return nil
 }
 
-// applyError says which records could not be applied. Unless the database was away, the records themselves
-// may be the reason: then it is a *HaltError.
-func (c *Consumer) applyError(b batch, err error) error {
-	first, last := b.fresh[0], b.msgs[len(b.msgs)-1]
-	err = fmt.Errorf("apply offsets %d to %d: %w", b.msgs[0].Offset, last.Offset, err)
+// applyError is the refusal of records that is their own fault, as far as one can tell.
+type applyError struct{ cause error }
+
+func (e *applyError) Error() string { return "apply: " + e.cause.Error() }
+
+func (e *applyError) Unwrap() error { return e.cause }
+
+// apply has the service apply records. Unless the database is at fault, an error or a
+// panic is an *applyError: the records may be the reason.
+func (c *Consumer) apply(ctx context.Context, tx *database.Tx, fresh []Entry) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			logx.Errorf("consumer %s: panic while applying records: %v\n%s", c.cfg.Name, r, debug.Stack())
+			err = &applyError{fmt.Errorf("panic: %v", r)}
+		}
+	}()
+	if err = c.deps.Apply(ctx, tx, fresh); err == nil {
+		return nil
+	}
 	kind := errs.KindOf(err)
-	passing := kind == errs.KindUnavailable || kind == errs.KindUnknownOutcome || database.IsRetryable(err) ||
+	passing := kind == errs.KindUnavailable || kind == errs.KindUnknownOutcome || database.IsRetryable(err) || database.IsFault(err) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	if passing {
-		return err
+		return fmt.Errorf("apply: %w", err)
 	}
-	return &HaltError{
-		Consumer: c.cfg.Name, Topic: c.cfg.Topic, Partition: c.cfg.Partition, Offset: first.Message.Offset,
-		Symbol: first.Body.GetSymbol(), WantSeq: first.Body.GetSeq(), GotSeq: first.Body.GetSeq(), Reason: ReasonApply, Cause: err,
-	}
+	return &applyError{err}
 }
 
 // around runs the transaction of a batch, within Around when there is something to apply.
@@ -352,15 +462,6 @@ func (c *Consumer) around(ctx context.Context, fresh []Entry, fn func(fences Fen
 		return commit(ctx)
 	}
 	return c.deps.Around(ctx, fresh, commit)
-}
-
-// resume forgets that a symbol was halted once a record of it has been applied.
-func (c *Consumer) resume(moves []move) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, m := range moves {
-		delete(c.halted, m.symbol)
-	}
 }
 
 // advancePublished stores how far the forwarding had come before this transaction.

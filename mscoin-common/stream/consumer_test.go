@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
-	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/testkit"
 )
@@ -242,165 +240,6 @@ func TestConsumer_Fence(t *testing.T) {
 		}
 		w.mustRun(stale)
 		w.check(6)
-	})
-}
-
-func TestConsumer_Halt(t *testing.T) {
-	type scenario struct {
-		reason    stream.Reason
-		want, got int64
-		applied   int
-		corrupt   func(w *world)
-	}
-	for rule, s := range map[string]scenario{
-		"a missing record": {stream.ReasonGap, 3, 4, 2, func(w *world) {
-			log := w.log.topics[inTopic]
-			w.write("A", "A")
-			w.log.topics[inTopic] = log
-			w.log.append(inTopic, "A", w.written["A"][3])
-		}},
-		"a record that begins at the wrong number": {stream.ReasonGap, 1, 2, 0, func(w *world) {
-			value, _ := w.seal("Z", 2, make([]byte, 32), 0)
-			w.log.append(inTopic, "Z", value)
-		}},
-		"a different record with a known number": {stream.ReasonConflict, 3, 2, 2, func(w *world) {
-			value, _ := w.seal("A", 2, w.hashes["A"][0], 99)
-			w.log.append(inTopic, "A", value)
-		}},
-		"another history, after a restart": {stream.ReasonChain, 3, 3, 2, func(w *world) {
-			w.mustRun(w.consumer("c", inTopic, outTopic)) // what this one remembers is lost
-			first, hash := w.seal("A", 1, nil, 99)
-			w.log.append(inTopic, "A", first) // dropped as a duplicate
-			_, hash = w.seal("A", 2, hash, 99)
-			third, _ := w.seal("A", 3, hash, 99)
-			w.log.append(inTopic, "A", third)
-		}},
-		"a record of another history": {stream.ReasonChain, 3, 3, 2, func(w *world) {
-			value, _ := w.seal("A", 3, make([]byte, 32), 0)
-			w.log.append(inTopic, "A", value)
-		}},
-		"a record whose content was changed": {stream.ReasonBadRecord, 3, 0, 2, func(w *world) {
-			value, _ := w.seal("A", 3, w.hashes["A"][1], 0)
-			value[4] ^= 1
-			w.log.append(inTopic, "A", value)
-		}},
-		"bytes that are no record": {stream.ReasonBadRecord, 3, 0, 2, func(w *world) {
-			w.log.append(inTopic, "A", []byte("\xff\xff\xff"))
-		}},
-		"an empty record": {stream.ReasonBadRecord, 3, 0, 2, func(w *world) { w.log.append(inTopic, "A", nil) }},
-		"a key that is not the symbol": {stream.ReasonBadRecord, 1, 0, 0, func(w *world) {
-			value, _ := w.seal("A", 3, w.hashes["A"][1], 0)
-			w.log.append(inTopic, "Z", value)
-		}},
-	} {
-		t.Run("is neither applied nor skipped, what came before is applied: "+rule, func(t *testing.T) {
-			w := newWorld(t)
-			w.write("A", "B", "A", "B")
-			s.corrupt(w)
-			bad := int64(len(w.log.topics[inTopic]) - 1)
-			w.write("B")  // behind it
-			for range 2 { // and a restart does not get past it either
-				c := w.consumer("c", inTopic, outTopic)
-				if err := w.run(c); err != nil {
-					t.Fatal(err)
-				}
-				w.wantApplied("c", "A", 2)
-				w.wantApplied("c", "B", 2)
-				if got := w.store.state.positions["c|"+inTopic].NextOffset; got != bad {
-					t.Errorf("position %d, want %d", got, bad)
-				}
-				if got := len(w.log.topics[outTopic]); got < int(bad) || string(w.log.topics[outTopic][got-1].Value) == string(w.log.topics[inTopic][bad].Value) {
-					t.Errorf("%d records were forwarded, want those before offset %d", got, bad)
-				}
-				if len(c.Halted()) != 1 {
-					t.Fatalf("halted: %v", c.Halted())
-				}
-				for _, h := range c.Halted() {
-					if h.Reason != s.reason || h.Offset != bad || h.WantSeq != s.want || h.GotSeq != s.got || h.Consumer != "c" || h.Topic != inTopic {
-						t.Errorf("halted by %+v", h)
-					}
-					if !errors.Is(h, stream.ErrHalted) || !strings.Contains(h.Error(), string(s.reason)) {
-						t.Errorf("error %q", h.Error())
-					}
-				}
-			}
-		})
-	}
-	t.Run("a different record with an older number halts while it is remembered, through every retry", func(t *testing.T) {
-		w := newWorld(t)
-		w.write("A", "B", "A", "B")
-		value, _ := w.seal("A", 1, nil, 99)
-		w.log.append(inTopic, "A", value)
-		w.write("A")
-		c := w.consumer("c", inTopic, outTopic)
-		if err := w.run(c); err != nil {
-			t.Fatal(err)
-		}
-		w.wantApplied("c", "A", 2)
-		if h := c.Halted()["A"]; h == nil || h.Reason != stream.ReasonConflict || h.GotSeq != 1 || h.Offset != 4 {
-			t.Errorf("halted by %+v", h)
-		}
-	})
-	t.Run("records that cannot be applied halt after three attempts, and no longer once they can", func(t *testing.T) {
-		w := newWorld(t)
-		w.write("A", "B")
-		attempts, halted := 0, []int{}
-		var c *stream.Consumer
-		c = w.consumer("c", inTopic, outTopic, func(d *stream.Deps) {
-			apply := d.Apply
-			d.Apply = func(ctx context.Context, tx *database.Tx, fresh []stream.Entry) error {
-				if h := c.Halted()["A"]; h != nil && h.Reason == stream.ReasonApply && errors.Is(h, errFault) {
-					halted = append(halted, attempts)
-				}
-				if attempts++; attempts <= 5 {
-					return errFault
-				}
-				return apply(ctx, tx, fresh)
-			}
-		})
-		w.mustRun(c)
-		w.check(2)
-		if !slices.Equal(halted, []int{3, 4, 5}) {
-			t.Errorf("halted after %v attempts", halted)
-		}
-	})
-	t.Run("a database that is away is no halt", func(t *testing.T) {
-		w := newWorld(t)
-		w.write("A")
-		attempts := 0
-		var c *stream.Consumer
-		c = w.consumer("c", inTopic, "", func(d *stream.Deps) {
-			apply := d.Apply
-			d.Apply = func(ctx context.Context, tx *database.Tx, fresh []stream.Entry) error {
-				if len(c.Halted()) != 0 {
-					t.Errorf("halted: %v", c.Halted())
-				}
-				if attempts++; attempts <= 10 {
-					return errs.New(errs.KindUnavailable, errs.CodeUnavailable, "busy")
-				}
-				return apply(ctx, tx, fresh)
-			}
-		})
-		w.mustRun(c)
-		w.wantApplied("c", "A", 1)
-	})
-	t.Run("goes on when the record has been made good", func(t *testing.T) {
-		w := newWorld(t)
-		w.write("A", "A")
-		w.log.append(inTopic, "A", []byte("broken"))
-		c := w.consumer("c", inTopic, outTopic)
-		repaired := w.log.topics[inTopic][:2:2]
-		pauses := 0
-		w.log.beforeFetch = func() error {
-			if pauses = len(w.clk.slept); pauses == 5 {
-				w.log.topics[inTopic] = repaired
-				w.write("A")
-				w.log.beforeFetch = nil
-			}
-			return nil
-		}
-		w.mustRun(c)
-		w.check(3)
 	})
 }
 

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,11 +32,15 @@ func TestMain(m *testing.M) {
 // instantClock lets every sleep pass at once and counts them.
 type instantClock struct {
 	clock.Clock
-	slept []time.Duration
+	slept  []time.Duration
+	passed time.Duration
 }
+
+func (c *instantClock) NowMs() int64 { return c.passed.Milliseconds() }
 
 func (c *instantClock) After(d time.Duration) <-chan time.Time {
 	c.slept = append(c.slept, d)
+	c.passed += d
 	fired := make(chan time.Time, 1)
 	fired <- time.Time{}
 	return fired
@@ -45,6 +50,8 @@ func (c *instantClock) After(d time.Duration) <-chan time.Time {
 type fakeLog struct {
 	topics map[string][]bus.Message
 	first  int64 // where the topics begin
+	// clk, if not nil, is advanced by a Fetch that finds nothing.
+	clk *instantClock
 	// onIdle is called when a reader finds nothing; two times in a row end a run (see world.run).
 	onIdle func()
 	// faults, each may be nil
@@ -88,7 +95,7 @@ type fakeSource struct {
 	next  int64
 }
 
-func (s *fakeSource) Fetch(ctx context.Context, limit int, _ time.Duration) ([]bus.Message, error) {
+func (s *fakeSource) Fetch(ctx context.Context, limit int, wait time.Duration) ([]bus.Message, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -104,6 +111,9 @@ func (s *fakeSource) Fetch(ctx context.Context, limit int, _ time.Duration) ([]b
 	s.next = end
 	if len(msgs) == 0 && s.log.onIdle != nil {
 		s.log.onIdle()
+	}
+	if len(msgs) == 0 && s.log.clk != nil {
+		s.log.clk.passed += wait
 	}
 	return msgs, nil
 }
@@ -129,10 +139,27 @@ type storeState struct {
 	positions map[string]database.Position
 	symbols   map[string]database.SymbolPosition
 	applied   map[string][]int64 // consumer and symbol → seqs in order
+	halts     map[string]database.Halt
+	parked    map[string][]database.Parked // by place
+	decisions map[string]database.Decision
+}
+
+func newStoreState() storeState {
+	return storeState{
+		positions: make(map[string]database.Position), symbols: make(map[string]database.SymbolPosition),
+		applied: make(map[string][]int64), halts: make(map[string]database.Halt),
+		parked: make(map[string][]database.Parked), decisions: make(map[string]database.Decision),
+	}
 }
 
 func (s storeState) clone() storeState {
-	c := storeState{positions: maps.Clone(s.positions), symbols: maps.Clone(s.symbols), applied: maps.Clone(s.applied)}
+	c := storeState{
+		positions: maps.Clone(s.positions), symbols: maps.Clone(s.symbols), applied: maps.Clone(s.applied),
+		halts: maps.Clone(s.halts), parked: maps.Clone(s.parked), decisions: maps.Clone(s.decisions),
+	}
+	for k, v := range c.parked {
+		c.parked[k] = slices.Clone(v)
+	}
 	for k, v := range c.applied {
 		c.applied[k] = slices.Clip(v)
 	}
@@ -159,6 +186,40 @@ func (s *fakeStore) LoadSymbolPositions(_ context.Context, consumer string) (map
 
 func (s *fakeStore) SymbolSeq(_ context.Context, consumer, symbol string) (int64, error) {
 	return s.state.symbols[consumer+"|"+symbol].Seq, nil
+}
+
+func (s *fakeStore) LoadHalts(_ context.Context, consumer string) (map[string]database.Halt, error) {
+	out := make(map[string]database.Halt)
+	for _, h := range s.state.halts {
+		if h.Consumer == consumer {
+			out[h.Symbol] = h
+		}
+	}
+	return out, nil
+}
+
+func (s *fakeStore) LoadParked(_ context.Context, consumer, symbol string, from int64, limit int, _ int64) ([]database.Parked, error) {
+	var out []database.Parked
+	for _, p := range s.state.parked[consumer+"|"+symbol] {
+		if p.Place >= from && len(out) < limit {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+func (s *fakeStore) FindParked(_ context.Context, consumer, symbol string, seq int64) (int64, error) {
+	for _, p := range s.state.parked[consumer+"|"+symbol] {
+		if p.Seq == seq {
+			return p.Place, nil
+		}
+	}
+	return 0, nil
+}
+
+func (s *fakeStore) FindDecision(_ context.Context, id string) (database.Decision, bool, error) {
+	d, ok := s.state.decisions[id]
+	return d, ok, nil
 }
 
 func (s *fakeStore) Tx(_ context.Context, fn func(stream.Fences, *database.Tx) error) error {
@@ -197,6 +258,83 @@ func (s *fakeStore) AdvanceSymbol(consumer, symbol string, from, to int64, hash 
 	return nil
 }
 
+func (s *fakeStore) AdvanceHalt(consumer, symbol string, version int64) error {
+	key := consumer + "|" + symbol
+	h, ok := s.tx.halts[key]
+	if !ok || h.Version != version {
+		return fmt.Errorf("halt: %w", database.ErrFenced)
+	}
+	h.Version++
+	s.tx.halts[key] = h
+	return nil
+}
+
+func (s *fakeStore) InsertHalt(h database.Halt) error {
+	key := h.Consumer + "|" + h.Symbol
+	if _, ok := s.tx.halts[key]; ok {
+		return fmt.Errorf("halt: %w", database.ErrFenced)
+	}
+	s.tx.halts[key] = h
+	return nil
+}
+
+func (s *fakeStore) SetHalt(h database.Halt) error {
+	s.tx.halts[h.Consumer+"|"+h.Symbol] = h
+	return nil
+}
+
+func (s *fakeStore) DropHalt(consumer, symbol string) error {
+	if n := len(s.tx.parked[consumer+"|"+symbol]); n > 0 {
+		return fmt.Errorf("%d parked records of %s would be forgotten", n, symbol)
+	}
+	delete(s.tx.halts, consumer+"|"+symbol)
+	return nil
+}
+
+func (s *fakeStore) Park(consumer, symbol string, records []database.Parked) error {
+	key := consumer + "|" + symbol
+	for _, r := range records {
+		for _, p := range s.tx.parked[key] {
+			if p.Place == r.Place {
+				return fmt.Errorf("place %d of %s is taken", r.Place, symbol)
+			}
+		}
+		s.tx.parked[key] = append(s.tx.parked[key], r)
+	}
+	s.tx.sortParked(key)
+	return nil
+}
+
+func (s *storeState) sortParked(key string) {
+	slices.SortFunc(s.parked[key], func(a, b database.Parked) int { return cmp.Compare(a.Place, b.Place) })
+}
+
+func (s *fakeStore) Unpark(consumer, symbol string, from, to int64) error {
+	key := consumer + "|" + symbol
+	s.tx.parked[key] = slices.DeleteFunc(s.tx.parked[key], func(p database.Parked) bool { return p.Place >= from && p.Place <= to })
+	return nil
+}
+
+func (s *fakeStore) MoveParked(consumer, symbol string, from, to int64) error {
+	key := consumer + "|" + symbol
+	for i := range s.tx.parked[key] {
+		if s.tx.parked[key][i].Place == from {
+			s.tx.parked[key][i].Place = to
+			s.tx.sortParked(key)
+			return nil
+		}
+	}
+	return fmt.Errorf("move: %w", database.ErrFenced)
+}
+
+func (s *fakeStore) RecordDecision(d database.Decision) error {
+	if _, ok := s.tx.decisions[d.RequestID]; ok {
+		return fmt.Errorf("decision: %w", database.ErrFenced)
+	}
+	s.tx.decisions[d.RequestID] = d
+	return nil
+}
+
 // world is a log, a store and the matcher that writes to the log.
 type world struct {
 	t       *testing.T
@@ -209,15 +347,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	clk := &instantClock{Clock: clock.NewFake(time.UnixMilli(0))}
 	return &world{
-		t:   t,
-		log: &fakeLog{topics: make(map[string][]bus.Message)},
-		store: &fakeStore{state: storeState{
-			positions: make(map[string]database.Position),
-			symbols:   make(map[string]database.SymbolPosition),
-			applied:   make(map[string][]int64),
-		}},
-		clk:     &instantClock{Clock: clock.NewFake(time.UnixMilli(0))},
+		t:       t,
+		log:     &fakeLog{topics: make(map[string][]bus.Message), clk: clk},
+		store:   &fakeStore{state: newStoreState()},
+		clk:     clk,
 		written: make(map[string][][]byte),
 		hashes:  make(map[string][][]byte),
 	}
@@ -257,14 +392,7 @@ func (w *world) repeat(symbol string, seq int) {
 // consumer returns one that notes what it applies; name is also the reader of topic.
 func (w *world) consumer(name, topic, forwardTo string, opts ...func(*stream.Deps)) *stream.Consumer {
 	w.t.Helper()
-	deps := stream.Deps{Bus: w.log, Store: w.store, Clock: w.clk}
-	deps.Apply = func(_ context.Context, _ *database.Tx, fresh []stream.Entry) error {
-		for _, e := range fresh {
-			key := name + "|" + e.Body.GetSymbol()
-			w.store.tx.applied[key] = append(w.store.tx.applied[key], e.Body.GetSeq())
-		}
-		return nil
-	}
+	deps := stream.Deps{Bus: w.log, Store: w.store, Clock: w.clk, Apply: w.note(name)}
 	for _, opt := range opts {
 		opt(&deps)
 	}
@@ -273,6 +401,17 @@ func (w *world) consumer(name, topic, forwardTo string, opts ...func(*stream.Dep
 		w.t.Fatal(err)
 	}
 	return c
+}
+
+// note is an Apply that notes what it applies.
+func (w *world) note(name string) func(context.Context, *database.Tx, []stream.Entry) error {
+	return func(_ context.Context, _ *database.Tx, fresh []stream.Entry) error {
+		for _, e := range fresh {
+			key := name + "|" + e.Body.GetSymbol()
+			w.store.tx.applied[key] = append(w.store.tx.applied[key], e.Body.GetSeq())
+		}
+		return nil
+	}
 }
 
 // errKilled is returned by a fault to end a run as a killed process would.

@@ -8,10 +8,20 @@ import (
 	"mscoin/mscoin-common/database"
 )
 
-// Fences moves positions at the beginning of a transaction. *database.Tx is one.
+// Fences moves positions at the beginning of a transaction, and keeps what is set aside.
+// *database.Tx is one, and says what each method does.
 type Fences interface {
 	AdvancePosition(consumer, topic string, partition int, from, to int64, fingerprint []byte) error
 	AdvanceSymbol(consumer, symbol string, fromSeq, toSeq int64, hash []byte) error
+	AdvanceHalt(consumer, symbol string, version int64) error
+
+	InsertHalt(h database.Halt) error
+	SetHalt(h database.Halt) error
+	DropHalt(consumer, symbol string) error
+	Park(consumer, symbol string, records []database.Parked) error
+	Unpark(consumer, symbol string, from, to int64) error
+	MoveParked(consumer, symbol string, from, to int64) error
+	RecordDecision(d database.Decision) error
 }
 
 // Store keeps the positions. DatabaseStore makes one of a database.
@@ -20,6 +30,10 @@ type Store interface {
 	LoadSymbolPositions(ctx context.Context, consumer string) (map[string]database.SymbolPosition, error)
 	// SymbolSeq returns the last applied seq of one symbol, 0 when there is none.
 	SymbolSeq(ctx context.Context, consumer, symbol string) (int64, error)
+	LoadHalts(ctx context.Context, consumer string) (map[string]database.Halt, error)
+	LoadParked(ctx context.Context, consumer, symbol string, from int64, limit int, maxBytes int64) ([]database.Parked, error)
+	FindParked(ctx context.Context, consumer, symbol string, seq int64) (place int64, err error)
+	FindDecision(ctx context.Context, requestID string) (database.Decision, bool, error)
 	// Tx runs fn in one transaction, perhaps several times.
 	Tx(ctx context.Context, fn func(fences Fences, tx *database.Tx) error) error
 }

@@ -219,15 +219,15 @@ func (s *Service) Close() error {
 // Addr returns host:port of the gRPC server, once Ready has returned nil.
 func (s *Service) Addr() string { return s.server.Addr() }
 
-// Ready returns nil when requests are served, the database answers and no symbol's
+// Ready returns nil when requests are served, the database answers and no partition's
 // settlement stands still.
 func (s *Service) Ready(ctx context.Context) error {
 	if !s.serving.Load() {
 		return errors.New("wallet is not serving")
 	}
 	for _, c := range s.consumers {
-		for _, halt := range c.Halted() {
-			return fmt.Errorf("settlement stands still: %w", halt)
+		if err := c.Stopped(); err != nil {
+			return fmt.Errorf("settlement stands still: %w", err)
 		}
 	}
 	var one int

@@ -25,6 +25,9 @@ type DB struct {
 	positions map[partition]database.Position
 	symbols   map[symbol]database.SymbolPosition
 	nextID    map[string]int64
+	halts     map[symbol]database.Halt
+	parked    map[place]database.Parked
+	decisions map[string]database.Decision
 
 	open bool
 	undo []func()
@@ -41,7 +44,8 @@ type symbol struct{ consumer, name string }
 func New() *DB {
 	return &DB{
 		positions: map[partition]database.Position{}, symbols: map[symbol]database.SymbolPosition{},
-		nextID: map[string]int64{},
+		nextID: map[string]int64{}, halts: map[symbol]database.Halt{}, parked: map[place]database.Parked{},
+		decisions: map[string]database.Decision{},
 	}
 }
 
