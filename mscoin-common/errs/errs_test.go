@@ -106,9 +106,9 @@ func TestKind_Table(t *testing.T) {
 			t.Errorf("%v travels as gRPC code %d: only our own failures may trip a breaker", k, k.GRPCCode())
 		}
 		isServerError := k.HTTPStatus() >= 500
-		mayHaveFailed := k == errs.KindInternal || k == errs.KindUnavailable || k == errs.KindUnknownOutcome
+		mayHaveFailed := k == errs.KindInternal || k == errs.KindOverloaded || k == errs.KindUnavailable || k == errs.KindUnknownOutcome
 		if isServerError != mayHaveFailed {
-			t.Errorf("%v answers %d: clients read 5xx as unknown, so a refusal is never 5xx", k, k.HTTPStatus())
+			t.Errorf("%v answers %d: a refusal of the request itself is never 5xx, which clients read as \"not the request's fault\"", k, k.HTTPStatus())
 		}
 	}
 	if _, ok := errs.ParseKind("NO_SUCH"); ok {

@@ -24,6 +24,10 @@ const (
 	KindPermissionDenied
 	// KindTooManyRequests: the caller's own limit is used up.
 	KindTooManyRequests
+	// KindOverloaded: refused before anything was done, because the exchange is behind
+	// with its work; safe to send again after a pause. Unlike KindUnavailable it says
+	// that the service is well and protects itself.
+	KindOverloaded
 	// KindUnavailable: refused before anything was done; safe to send again.
 	KindUnavailable
 	// KindUnknownOutcome: it may have happened, or may happen yet; query, or repeat
@@ -44,9 +48,9 @@ type kindInfo struct {
 
 // kinds is the one table Kind → gRPC code → HTTP status.
 //
-// KindTooManyRequests is Aborted and KindUnknownOutcome is Unknown on gRPC, because
-// go-zero's breaker counts ResourceExhausted and DeadlineExceeded as failures of the
-// service. The kind's name travels beside the code, so nothing is lost.
+// KindTooManyRequests and KindOverloaded are Aborted and KindUnknownOutcome is Unknown
+// on gRPC, because go-zero's breaker counts ResourceExhausted, Unavailable and
+// DeadlineExceeded as failures of the service. The kind's name travels beside the code, so nothing is lost.
 var kinds = [kindEnd]kindInfo{
 	KindNone:               {"NONE", 0, 200},
 	KindInvalidArgument:    {"INVALID_ARGUMENT", 3, 400},
@@ -56,6 +60,7 @@ var kinds = [kindEnd]kindInfo{
 	KindUnauthenticated:    {"UNAUTHENTICATED", 16, 401},
 	KindPermissionDenied:   {"PERMISSION_DENIED", 7, 403},
 	KindTooManyRequests:    {"TOO_MANY_REQUESTS", 10, 429},
+	KindOverloaded:         {"OVERLOADED", 10, 503},
 	KindUnavailable:        {"UNAVAILABLE", 14, 503},
 	KindUnknownOutcome:     {"UNKNOWN_OUTCOME", 2, 504},
 	KindInternal:           {"INTERNAL", 13, 500},

@@ -110,7 +110,7 @@ func foreign(kind errs.Kind) (errs.Code, string) {
 		return errs.CodeUnavailable, "service is not reachable"
 	case errs.KindUnknownOutcome:
 		return errs.CodeUnknownOutcome, "outcome is unknown"
-	case errs.KindNone, errs.KindInternal:
+	case errs.KindNone, errs.KindOverloaded, errs.KindInternal:
 	}
 	return errs.CodeInternal, "internal error"
 }

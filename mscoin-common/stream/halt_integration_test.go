@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,7 +35,9 @@ func TestConsumer_HaltInDatabase(t *testing.T) {
 		go func() { done <- consumer.Run(ctx) }()
 		defer func() {
 			cancel()
-			<-done
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
 		}()
 		const records, lost = 300, 7
 		values := chainValues(t, "A/B", records, 20_000)

@@ -227,7 +227,8 @@ func refused(err error) bool {
 	switch errs.KindOf(err) {
 	case errs.KindInvalidArgument, errs.KindFailedPrecondition, errs.KindNotFound, errs.KindAlreadyExists, errs.KindPermissionDenied:
 		return true
-	case errs.KindNone, errs.KindUnauthenticated, errs.KindTooManyRequests, errs.KindUnavailable, errs.KindUnknownOutcome, errs.KindInternal:
+	case errs.KindNone, errs.KindUnauthenticated, errs.KindTooManyRequests, errs.KindOverloaded,
+		errs.KindUnavailable, errs.KindUnknownOutcome, errs.KindInternal:
 	}
 	return false
 }

@@ -83,7 +83,9 @@ func TestServer_GetPositions(t *testing.T) {
 		go func() { done <- c.Run(ctx) }()
 		testkit.Eventually(t, caughtUp, func() bool { return get().GetPartitions()[0].GetForwardedOffset() == 3 }, "all is forwarded")
 		cancel()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 		res := get()
 		if p := res.GetPartitions()[0]; p.GetNextOffset() != 3 || p.GetEndOffset() != 3 || p.GetAgeMs() != 0 || len(p.GetFingerprint()) == 0 {
 			t.Errorf("partition: %v", p)

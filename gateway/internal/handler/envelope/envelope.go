@@ -34,6 +34,7 @@ var codes = map[errs.Kind]int{
 	errs.KindTooManyRequests:    4029,
 	errs.KindUnauthenticated:    NotLoggedIn,
 	errs.KindInternal:           5000,
+	errs.KindOverloaded:         5003,
 	errs.KindUnavailable:        5003,
 	errs.KindUnknownOutcome:     5004,
 }

@@ -133,6 +133,7 @@ var byCode = map[errs.Code]*Failure{
 	errs.CodeNumberOutOfRange:       rejected(-1013, "Filter failure: NOTIONAL"),
 	errs.CodeTooManyOpenOrders:      rejected(-1013, "Filter failure: MAX_NUM_ORDERS"),
 	errs.CodeMarketClosed:           errClosed,
+	errs.CodeSymbolHalted:           errClosed,
 	errs.CodeBadNumber:              errData,
 	errs.CodeBadRequest:             errData,
 	errs.CodeBadPrecision:           errPrecision,
@@ -185,6 +186,8 @@ func failureOf(err error, effect effect) *Failure {
 	fault := errs.From(err)
 	refusal, refused := byKind[fault.Kind]
 	switch {
+	case fault.Kind == errs.KindOverloaded:
+		return errBusy
 	case fault.Kind == errs.KindUnavailable:
 		return errDisconnected
 	case fault.Kind == errs.KindUnknownOutcome:
