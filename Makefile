@@ -110,6 +110,10 @@ bench-matching: ## measure the order book against its floor and its rivals
 bench-settlement: ## measure the settlement against a loop of one order at a time, on the same servers
 	@go run ./wallet/bench $(BENCH_FLAGS)
 
+.PHONY: bench-reconcile
+bench-reconcile: ## measure a complete reconciliation of a million generated orders on MariaDB (ORDERS=n)
+	@MSCOIN_RECONCILE_ORDERS=$(or $(ORDERS),1000000) go test -count=1 -timeout 30m -run Large -v ./deploy/reconcile
+
 .PHONY: bench-orders
 bench-orders: ## load a running exchange with the demo accounts' orders, wait until settled, reconcile
 	@$(STACK_RUN) go run ./deploy/bench/orders $(BENCH_FLAGS)

@@ -134,19 +134,24 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 	return s, err
 }
 
+// Migrate brings the tables of the service up to date, as New does.
+func Migrate(ctx context.Context, db *database.DB) error {
+	if err := db.MigratePositions(ctx); err != nil {
+		return err
+	}
+	if err := idgen.Migrate(ctx, db); err != nil {
+		return err
+	}
+	return db.Migrate(ctx, "exchange", store.Migrations())
+}
+
 // open opens the database, migrated, and the broker, whose topics must exist.
 func (s *Service) open(ctx context.Context) error {
 	var err error
 	if s.db, err = database.Open(ctx, s.cfg.Database, s.clk); err != nil {
 		return err
 	}
-	if err := s.db.MigratePositions(ctx); err != nil {
-		return err
-	}
-	if err := idgen.Migrate(ctx, s.db); err != nil {
-		return err
-	}
-	if err := s.db.Migrate(ctx, "exchange", store.Migrations()); err != nil {
+	if err := Migrate(ctx, s.db); err != nil {
 		return err
 	}
 	if s.bus, err = bus.Connect(s.cfg.Kafka, s.clk); err != nil {

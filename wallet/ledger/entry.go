@@ -24,11 +24,13 @@ type Reason string
 
 // Reasons.
 const (
-	ReasonDeposit Reason = "deposit"
-	ReasonHold    Reason = "hold"
-	ReasonRelease Reason = "release"
-	ReasonTrade   Reason = "trade"
-	ReasonFee     Reason = "fee"
+	ReasonDeposit    Reason = "deposit"
+	ReasonWithdraw   Reason = "withdraw"
+	ReasonHold       Reason = "hold"
+	ReasonRelease    Reason = "release"
+	ReasonTrade      Reason = "trade"
+	ReasonFee        Reason = "fee"
+	ReasonCorrection Reason = "correction"
 )
 
 // Posting changes one account by a signed, non-zero amount. OrderID is the

@@ -1,57 +1,52 @@
 package reconcile
 
 import (
-	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 
 	"mscoin/wallet/ledger"
 )
 
-// Checker collects facts. Feed the wallet's before the order store's; the order
-// among one kind only matters where a method says so. It is for one goroutine.
+// Checker compares facts one by one, and so names each that does not fit. It keeps what
+// it has seen in memory: it is for a part of the books, like the suspects of a [Sketch]
+// or what has changed since the last look. It is for one goroutine.
+//
+// Feed the wallet's rows before the order store's, and wallets and holds before lines.
 type Checker struct {
-	report    Report
-	settled   map[string]Position // the wallet's positions
-	stored    map[string]Position // the order store's positions
-	symbols   map[string]Symbol
-	wallets   map[ledger.WalletKey]*walletFacts
-	house     map[ledger.Account]int64
-	txs       map[int64]*txFacts
-	records   map[recordKey]*recordFacts
-	orders    map[int64]*orderFacts
-	fees      map[feeKey]int64 // journal minus trades
-	chain     chain
-	lastTrade Trade
+	books
+
+	suspects *Suspects // nil: everything
+	wallets  map[ledger.WalletKey]*walletFacts
+	txs      map[int64]*txFacts
+	records  map[recordKey]int64 // transaction of a record
+	orders   map[int64]*orderFacts
+	chain    chain
 }
 
 type walletFacts struct {
 	Wallet
 
 	seen     [2]bool // has lines: available, held
-	holdsSum int64   // Σ remaining of open holds
+	holdsSum int64   // Σ remaining of open holds, and what is pending
 	missing  bool    // there is no such row
 }
 
 // txFacts are the sums of one transaction.
 type txFacts struct {
-	sums    map[string]int64 // non-zero ones
-	lines   int64
-	maxLine int64
-	world   int64          // what the world gave, minus the deposit
-	credit  ledger.Account // who got it
-	deposit *Deposit
+	sums     map[string]int64 // non-zero ones
+	lines    int64
+	maxLine  int64
+	world    int64          // what the world gave, minus the transfer
+	coin     string         // of the world's line
+	credit   ledger.Account // who got it
+	credited int64
+	transfer *Transfer
+	last     Line
 }
 
 type recordKey struct {
 	symbol string
 	seq    int64
-}
-
-// recordFacts are what the journal says of one record.
-type recordFacts struct {
-	txID int64
 }
 
 // orderFacts are everything that is said about one order.
@@ -62,68 +57,52 @@ type orderFacts struct {
 	held     int64        // journal: into the held account
 	consumed int64        // journal: out of it to a counterparty
 	released int64        // journal: back
+	taken    int64        // journal: out of the available account
+	returned int64        // journal: back into it
 	received int64        // journal: from counterparties
 	fee      int64        // journal: fee withheld
 	feeHouse int64        // journal: fee credited
-	stranger string       // a journal account that is not this order's
+	stranger *Line        // a journal line that is not this order's
 }
-
-type feeKey struct{ symbol, coin string }
 
 // chain is the account whose lines are being read.
 type chain struct {
 	account ledger.Account
 	seq     int64
 	balance int64
+	last    place
 }
 
-// New returns an empty checker. settled is how far the wallet has settled each symbol.
-func New(settled map[string]Position) *Checker {
+// New returns an empty checker.
+func New(f Frame) *Checker {
 	return &Checker{
-		settled: settled,
-		stored:  map[string]Position{},
-		symbols: map[string]Symbol{},
+		books:   newBooks(f),
 		wallets: map[ledger.WalletKey]*walletFacts{},
-		house:   map[ledger.Account]int64{},
 		txs:     map[int64]*txFacts{},
-		records: map[recordKey]*recordFacts{},
+		records: map[recordKey]int64{},
 		orders:  map[int64]*orderFacts{},
-		fees:    map[feeKey]int64{},
 	}
 }
 
-// found notes a discrepancy.
-func (c *Checker) found(check, what, where, coin string, want, got int64) {
-	c.report.Found++
-	if len(c.report.Discrepancies) < MaxListed {
-		c.report.Discrepancies = append(c.report.Discrepancies, Discrepancy{
-			Check: check, What: what, Where: where, Coin: coin, Want: want, Got: got, Amount: got - want,
-		})
-	}
+// NewExact returns a checker that looks at the suspects alone and passes over every
+// other row. What needs all rows (totals, fees, gaps in trades, the sum of each
+// transaction) is the sketch's, and left out.
+func NewExact(f Frame, s *Suspects) *Checker {
+	c := New(f)
+	c.suspects = s
+	return c
 }
 
-// expect notes a discrepancy when got is not want.
-func (c *Checker) expect(check, what, where, coin string, want, got int64) {
-	if got != want {
-		c.found(check, what, where, coin, want, got)
-	}
-}
-
-// AddWallet adds a wallet row. All wallets come before the first line.
+// AddWallet adds a wallet row.
 func (c *Checker) AddWallet(w Wallet) {
-	c.report.Counts.Wallets++
-	c.wallets[ledger.WalletKey{MemberID: w.MemberID, Coin: w.Coin}] = &walletFacts{Wallet: w}
-	for _, part := range [...]struct {
-		name   string
-		amount int64
-	}{{"available", w.Available}, {"held", w.Held}} {
-		if part.amount < 0 {
-			c.found("C2", part.name+" balance is negative", fmt.Sprintf("wallet of member %d", w.MemberID), w.Coin, 0, part.amount)
-		}
+	if !c.suspects.Member(w.MemberID) {
+		return
 	}
+	c.books.wallet(&w)
+	c.wallets[ledger.WalletKey{MemberID: w.MemberID, Coin: w.Coin}] = &walletFacts{Wallet: w}
 }
 
-func (c *Checker) wallet(key ledger.WalletKey) *walletFacts {
+func (c *Checker) walletOf(key ledger.WalletKey) *walletFacts {
 	w := c.wallets[key]
 	if w == nil {
 		w = &walletFacts{Wallet: Wallet{MemberID: key.MemberID, Coin: key.Coin}, missing: true}
@@ -132,7 +111,7 @@ func (c *Checker) wallet(key ledger.WalletKey) *walletFacts {
 	return w
 }
 
-func (c *Checker) order(id int64) *orderFacts {
+func (c *Checker) orderOf(id int64) *orderFacts {
 	o := c.orders[id]
 	if o == nil {
 		o = &orderFacts{}
@@ -141,28 +120,35 @@ func (c *Checker) order(id int64) *orderFacts {
 	return o
 }
 
-// AddHold adds a hold. All holds come before the first line.
-func (c *Checker) AddHold(h ledger.Hold) {
-	c.report.Counts.Holds++
-	c.order(h.OrderID).hold = &h
-	where := orderName(h.OrderID)
-	if err := h.Validate(); err != nil {
-		c.found("C4", "hold contradicts itself, state "+h.State.String(), where, h.Coin, h.Held, h.Consumed+h.Released)
+// AddHold adds a hold.
+func (c *Checker) AddHold(h *ledger.Hold) {
+	if c.suspects.Order(h.OrderID) {
+		held := *h
+		c.orderOf(h.OrderID).hold = &held
+		c.hold(h)
 	}
-	if h.State == ledger.HoldOpen || h.Remaining() != 0 {
-		c.wallet(ledger.WalletKey{MemberID: h.MemberID, Coin: h.Coin}).holdsSum += h.Remaining()
-	}
-	if settled := c.settled[h.Symbol].Seq; h.Seq > settled {
-		c.found("C7", "hold is at a record that the wallet has not settled", where+" on "+h.Symbol, "", settled, h.Seq)
+	if c.suspects.Member(h.MemberID) && (h.State == ledger.HoldOpen || h.Remaining() != 0) {
+		c.walletOf(ledger.WalletKey{MemberID: h.MemberID, Coin: h.Coin}).holdsSum += h.Remaining()
 	}
 }
 
-// AddDeposit adds a deposit.
-func (c *Checker) AddDeposit(d Deposit) {
-	c.report.Counts.Deposits++
+// AddPending adds what is set aside for something else than an order.
+func (c *Checker) AddPending(p Pending) {
+	if c.suspects.Member(p.MemberID) {
+		c.walletOf(ledger.WalletKey{MemberID: p.MemberID, Coin: p.Coin}).holdsSum += p.Amount
+	}
+}
+
+// AddTransfer adds what crossed the border to the world.
+func (c *Checker) AddTransfer(d Transfer) {
+	if !c.suspects.Tx(d.TxID) {
+		return
+	}
+	c.report.Counts.Transfers++
 	t := c.tx(d.TxID)
-	t.deposit = &d
+	t.transfer = &d
 	t.world -= d.Amount
+	t.credited -= d.Amount
 }
 
 func (c *Checker) tx(id int64) *txFacts {
@@ -174,35 +160,42 @@ func (c *Checker) tx(id int64) *txFacts {
 	return t
 }
 
-// AddLine adds a journal line. The lines of one account must come together, in the
-// order of their AccountSeq.
-func (c *Checker) AddLine(l Line) {
-	c.report.Counts.Lines++
-	c.addToTx(&l)
-	if l.Account.Kind.OfMember() {
-		c.addToChain(&l)
-	} else {
-		c.house[l.Account] += l.Amount
+// AddLine adds a journal line to its transaction, its record and its order, in any
+// order; [Checker.AddChain] adds it to its account.
+func (c *Checker) AddLine(l *Line) {
+	if c.suspects == nil {
+		c.line(l)
+	}
+	if c.suspects.Tx(l.TxID) {
+		c.addToTx(l)
+	}
+	if l.OrderID == 0 || !c.suspects.Order(l.OrderID) {
+		return
 	}
 	if l.Seq != 0 {
-		c.addToRecord(&l)
+		key := recordKey{l.Symbol, l.Seq}
+		if first, ok := c.records[key]; ok && first != l.TxID {
+			at := place{where: recordName(l.Symbol, l.Seq), record: txName(l.TxID), sinceMs: l.TimeMs}
+			c.found("C7", "record was settled by two transactions", at, "", first, l.TxID)
+		} else if !ok {
+			c.records[key] = l.TxID
+		}
 	}
-	if l.Account.Kind == ledger.Fee {
-		c.fees[feeKey{l.Symbol, l.Account.Coin}] += l.Amount
-	}
-	if l.OrderID != 0 {
-		c.addToOrder(&l)
-	}
+	c.addToOrder(l)
 }
 
 func (c *Checker) addToTx(l *Line) {
 	t := c.tx(l.TxID)
 	t.lines++
 	t.maxLine = max(t.maxLine, int64(l.Line))
-	if l.Account.Kind == ledger.World {
+	t.last = *l
+	switch {
+	case l.Account.Kind == ledger.World:
 		t.world -= l.Amount
-	} else if l.Reason == ledger.ReasonDeposit {
+		t.coin = l.Account.Coin
+	case crossesBorder(l):
 		t.credit = l.Account
+		t.credited += l.Amount
 	}
 	if t.sums == nil {
 		t.sums = make(map[string]int64, 2)
@@ -212,23 +205,28 @@ func (c *Checker) addToTx(l *Line) {
 	}
 }
 
-// addToChain checks C2 for a line and, at the end of an account, for its wallet.
-func (c *Checker) addToChain(l *Line) {
+// crossesBorder reports whether a member's line is the other side of the world's.
+func crossesBorder(l *Line) bool {
+	return l.Account.Kind.OfMember() && (l.Reason == ledger.ReasonDeposit || l.Reason == ledger.ReasonWithdraw)
+}
+
+// AddChain adds a line to its account (C2). The lines of one account must come together,
+// in the order of their AccountSeq.
+func (c *Checker) AddChain(l *Line) {
+	if !l.Account.Kind.OfMember() || !c.suspects.Member(l.Account.MemberID) {
+		return
+	}
 	if l.Account != c.chain.account {
 		c.endChain()
 		c.chain = chain{account: l.Account}
 	}
-	where := fmt.Sprintf("%s, transaction %d line %d", l.Account, l.TxID, l.Line)
 	if l.AccountSeq != c.chain.seq+1 {
-		c.found("C2", "account sequence has a gap or a repetition", where, "", c.chain.seq+1, l.AccountSeq)
+		c.found("C2", "account sequence has a gap or a repetition", linePlace(l), "", c.chain.seq+1, l.AccountSeq)
 	}
 	if want := c.chain.balance + l.Amount; l.BalanceAfter != want {
-		c.found("C2", "balance after the line is not the one before plus its amount", where, l.Account.Coin, want, l.BalanceAfter)
+		c.found("C2", "balance after the line is not the one before plus its amount", linePlace(l), l.Account.Coin, want, l.BalanceAfter)
 	}
-	if l.BalanceAfter < 0 {
-		c.found("C2", "account became negative", where, l.Account.Coin, 0, l.BalanceAfter)
-	}
-	c.chain.seq, c.chain.balance = l.AccountSeq, l.BalanceAfter
+	c.chain.seq, c.chain.balance, c.chain.last = l.AccountSeq, l.BalanceAfter, linePlace(l)
 }
 
 func (c *Checker) endChain() {
@@ -236,7 +234,7 @@ func (c *Checker) endChain() {
 	if !ok {
 		return
 	}
-	w := c.wallet(key)
+	w := c.walletOf(key)
 	if w.missing {
 		return // reported once at the end
 	}
@@ -245,134 +243,151 @@ func (c *Checker) endChain() {
 		balance, seq, i = w.Held, w.HeldSeq, 1
 	}
 	w.seen[i] = true
-	c.expect("C2", "wallet row is not where its journal ends", c.chain.account.String(), key.Coin, c.chain.balance, balance)
-	c.expect("C2", "wallet row counts other lines than its journal has", c.chain.account.String(), "", c.chain.seq, seq)
-}
-
-// addToRecord collects what a record moved, to be compared with its trades.
-func (c *Checker) addToRecord(l *Line) {
-	key := recordKey{l.Symbol, l.Seq}
-	r := c.records[key]
-	if r == nil {
-		r = &recordFacts{txID: l.TxID}
-		c.records[key] = r
-	}
-	if r.txID != l.TxID {
-		c.found("C7", "record was settled by two transactions", key.String(), "", r.txID, l.TxID)
-	}
+	at := place{where: c.chain.account.String(), record: c.chain.last.record, sinceMs: c.chain.last.sinceMs, member: key.MemberID}
+	c.expect("C2", "wallet row is not where its journal ends", at, key.Coin, c.chain.balance, balance)
+	c.expect("C2", "wallet row counts other lines than its journal has", at, "", c.chain.seq, seq)
 }
 
 func (c *Checker) addToOrder(l *Line) {
-	o := c.order(l.OrderID)
-	switch {
-	case l.Account.Kind == ledger.Fee:
+	o := c.orderOf(l.OrderID)
+	if l.Account.Kind == ledger.Fee {
 		o.feeHouse += l.Amount
-	case o.hold == nil || l.Account.MemberID != o.hold.MemberID:
-		o.stranger = l.Account.String()
-	case l.Account.Kind == ledger.Held && l.Account.Coin != o.hold.Coin:
-		o.stranger = l.Account.String()
-	case l.Account.Kind == ledger.Held && l.Reason == ledger.ReasonHold:
+		return
+	}
+	if o.hold == nil || l.Account.MemberID != o.hold.MemberID {
+		o.setStranger(l)
+		return
+	}
+	own := l.Account.Coin == o.hold.Coin
+	switch part(l) {
+	case partHeld:
 		o.held += l.Amount
-	case l.Account.Kind == ledger.Held && l.Reason == ledger.ReasonTrade:
+	case partConsumed:
 		o.consumed -= l.Amount
-	case l.Account.Kind == ledger.Held && l.Reason == ledger.ReasonRelease:
+	case partReleased:
 		o.released -= l.Amount
-	case l.Account.Kind == ledger.Available && l.Reason == ledger.ReasonTrade:
-		o.received += l.Amount
-	case l.Account.Kind == ledger.Available && l.Reason == ledger.ReasonFee:
-		o.fee -= l.Amount
+	case partTaken:
+		o.taken -= l.Amount
+	case partReturned:
+		o.returned += l.Amount
+	case partReceived:
+		o.received, own = o.received+l.Amount, !own
+	case partFee:
+		o.fee, own = o.fee-l.Amount, !own
+	default:
+		own = false
+	}
+	if !own {
+		o.setStranger(l)
 	}
 }
 
-// AddStored adds how far the order store has applied a symbol.
-func (c *Checker) AddStored(symbol string, p Position) { c.stored[symbol] = p }
-
-// AddSymbol adds a symbol.
-func (c *Checker) AddSymbol(s Symbol) { c.symbols[s.Name] = s }
-
-// AddTrade adds a trade. The trades of one symbol must come together, in the order
-// of their ids.
-func (c *Checker) AddTrade(t Trade) {
-	if t.Symbol != c.lastTrade.Symbol {
-		c.lastTrade = Trade{}
+func (o *orderFacts) setStranger(l *Line) {
+	if o.stranger == nil {
+		first := *l
+		o.stranger = &first
 	}
-	where := fmt.Sprintf("%s trade %d", t.Symbol, t.TradeID)
-	c.expect("C7", "trade ids have a gap", where, "", c.lastTrade.TradeID+1, t.TradeID)
-	if t.Seq < c.lastTrade.Seq {
-		c.found("C7", "trade is of an earlier record than the one before", where, "", c.lastTrade.Seq, t.Seq)
+}
+
+// part is what a member's line of an order's is about.
+func part(l *Line) uint64 {
+	switch {
+	case l.Account.Kind == ledger.Held && l.Reason == ledger.ReasonHold:
+		return partHeld
+	case l.Account.Kind == ledger.Held && l.Reason == ledger.ReasonTrade:
+		return partConsumed
+	case l.Account.Kind == ledger.Held && l.Reason == ledger.ReasonRelease:
+		return partReleased
+	case l.Account.Kind == ledger.Available && l.Reason == ledger.ReasonHold:
+		return partTaken
+	case l.Account.Kind == ledger.Available && l.Reason == ledger.ReasonRelease:
+		return partReturned
+	case l.Account.Kind == ledger.Available && l.Reason == ledger.ReasonTrade:
+		return partReceived
+	case l.Account.Kind == ledger.Available && l.Reason == ledger.ReasonFee:
+		return partFee
 	}
-	c.lastTrade = t
-	if t.Seq > c.settled[t.Symbol].Seq {
-		c.report.Counts.TradesAhead++
+	return partOther
+}
+
+// AddTrade adds a trade. Without suspects the trades of one symbol must come together,
+// in the order of their ids.
+func (c *Checker) AddTrade(t *Trade) {
+	if c.suspects == nil {
+		if !c.trade(t) {
+			return
+		}
+	} else if t.Seq > c.Settled[t.Symbol].Seq {
 		return
 	}
-	c.report.Counts.Trades++
-	c.addFill(&t, t.MakerOrderID, t.MakerMemberID, t.MakerFee, !t.TakerBuys)
-	c.addFill(&t, t.TakerOrderID, t.TakerMemberID, t.TakerFee, t.TakerBuys)
-	if r := c.records[recordKey{t.Symbol, t.Seq}]; r == nil {
-		c.found("C5", "trade was not settled", where, "", t.Seq, 0)
-	}
+	c.addFill(t, t.MakerOrderID, t.MakerMemberID, t.MakerFee)
+	c.addFill(t, t.TakerOrderID, t.TakerMemberID, t.TakerFee)
 }
 
 // addFill adds one side of a trade.
-func (c *Checker) addFill(t *Trade, orderID, memberID, fee int64, buys bool) {
-	where := fmt.Sprintf("%s trade %d, order %d", t.Symbol, t.TradeID, orderID)
-	o := c.order(orderID)
+func (c *Checker) addFill(t *Trade, orderID, memberID, fee int64) {
+	if !c.suspects.Order(orderID) {
+		return
+	}
+	at := tradePlace(t)
+	at.member = memberID
+	o := c.orderOf(orderID)
 	if o.hold == nil {
-		c.found("C5", "trade of an order that has no hold", where, "", 0, 0)
+		at.where += ", " + orderName(orderID)
+		c.found("C5", "trade of an order that has no hold", at, "", 0, 0)
 	} else if o.hold.MemberID != memberID {
-		c.found("C5", "trade names another member than the hold", where, "", o.hold.MemberID, memberID)
+		at.where += ", " + orderName(orderID)
+		c.found("C5", "trade names another member than the hold", at, "", o.hold.MemberID, memberID)
+	}
+	if _, ok := c.records[recordKey{t.Symbol, t.Seq}]; !ok {
+		c.found("C5", "trade was not settled", at, "", t.Seq, 0)
 	}
 	o.trades.Traded += t.Quantity
 	o.trades.Turnover += t.Turnover
 	o.trades.Fee += fee
-	s := c.symbols[t.Symbol]
-	coin := s.Quote
-	if buys {
-		coin = s.Base
-	}
-	c.fees[feeKey{t.Symbol, coin}] -= fee
+}
+
+func orderPlace(o *Order) place {
+	return place{where: orderName(o.OrderID), record: recordName(o.Symbol, o.Seq), sinceMs: o.TimeMs, member: o.MemberID}
 }
 
 // AddOrder adds an order.
-func (c *Checker) AddOrder(r Order) {
-	c.report.Counts.Orders++
-	settled := c.settled[r.Symbol].Seq
-	if r.Seq > settled {
-		c.report.Counts.OrdersAhead++
+func (c *Checker) AddOrder(r *Order) {
+	if !c.suspects.Order(r.OrderID) {
+		return
 	}
-	where := orderName(r.OrderID)
+	ahead := c.order(r)
 	o := c.orders[r.OrderID]
 	if o == nil || o.hold == nil {
-		if r.Seq > 0 && r.Seq <= settled {
-			c.found("C5", "order has no hold", where, r.HoldCoin, r.HoldAmount, 0)
+		if r.Seq > 0 && !ahead {
+			c.found("C5", "order has no hold", orderPlace(r), r.HoldCoin, r.HoldAmount, 0)
 		}
 		return
 	}
 	o.sawOrder = true
-	c.expect("C5", "hold is another member's than the order", where, "", r.MemberID, o.hold.MemberID)
-	if r.Seq > settled {
+	c.expect("C5", "hold is another member's than the order", orderPlace(r), "", r.MemberID, o.hold.MemberID)
+	if ahead {
 		return // the order store is ahead: compared through its trades
 	}
 	if o.hold.Seq > r.Seq {
-		c.found("C5", "order store has not applied what the wallet has settled", where, "", o.hold.Seq, r.Seq)
+		c.found("C5", "order store has not applied what the wallet has settled", orderPlace(r), "", o.hold.Seq, r.Seq)
 	}
 	if o.hold.Seq == 0 && r.Seq == 0 {
 		return // the matcher has not spoken
 	}
-	c.compareOrder(&r, o.hold, where)
+	c.compareOrder(r, o.hold)
 }
 
-func (c *Checker) compareOrder(r *Order, h *ledger.Hold, where string) {
-	s := c.symbols[r.Symbol]
-	c.expect("C5", "hold's traded amount is not the order's", where, s.Base, r.Facts.Traded, h.Facts.Traded)
-	c.expect("C5", "hold's turnover is not the order's", where, s.Quote, r.Facts.Turnover, h.Facts.Turnover)
+func (c *Checker) compareOrder(r *Order, h *ledger.Hold) {
+	s, at := c.Symbols[r.Symbol], orderPlace(r)
+	c.expect("C5", "hold's traded amount is not the order's", at, s.Base, r.Facts.Traded, h.Facts.Traded)
+	c.expect("C5", "hold's turnover is not the order's", at, s.Quote, r.Facts.Turnover, h.Facts.Turnover)
 	feeCoin := s.Base
 	if r.HoldCoin == s.Base {
 		feeCoin = s.Quote
 	}
-	c.expect("C5", "hold's fee is not the order's", where, feeCoin, r.Facts.Fee, h.Facts.Fee)
-	c.expect("C5", "what the hold has left is not what the order needs", where, r.HoldCoin, r.HeldRemaining, h.Remaining())
+	c.expect("C5", "hold's fee is not the order's", at, feeCoin, r.Facts.Fee, h.Facts.Fee)
+	c.expect("C5", "what the hold has left is not what the order needs", at, r.HoldCoin, r.HeldRemaining, h.Remaining())
 }
 
 // Finish returns the report, with the discrepancies ordered by check and place.
@@ -381,30 +396,28 @@ func (c *Checker) Finish() Report {
 	c.finishWallets()
 	c.finishTxs()
 	c.finishOrders()
-	c.finishPositions()
-	c.finishFees()
-	c.finishTotals()
-	slices.SortStableFunc(c.report.Discrepancies, func(a, b Discrepancy) int {
-		return cmp.Or(cmp.Compare(a.Check, b.Check), cmp.Compare(a.Where, b.Where))
-	})
+	if c.suspects == nil {
+		c.finish()
+	}
+	c.report.sort()
 	return c.report
 }
 
 func (c *Checker) finishWallets() {
 	for _, key := range slices.SortedFunc(maps.Keys(c.wallets), ledger.WalletKey.Compare) {
-		w := c.wallets[key]
-		where := fmt.Sprintf("wallet of member %d", key.MemberID)
+		w, at := c.wallets[key], walletPlace(key.MemberID)
 		if w.missing {
-			c.found("C2", "journal or hold without a wallet row", where, key.Coin, 0, 0)
+			c.found("C2", "journal or hold without a wallet row", at, key.Coin, 0, 0)
 			continue
 		}
 		if !w.seen[0] && (w.Available != 0 || w.AvailableSeq != 0) {
-			c.found("C2", "available balance without a journal", where, key.Coin, 0, w.Available)
+			c.found("C2", "available balance without a journal", at, key.Coin, 0, w.Available)
 		}
 		if !w.seen[1] && (w.Held != 0 || w.HeldSeq != 0) {
-			c.found("C2", "held balance without a journal", where, key.Coin, 0, w.Held)
+			c.found("C2", "held balance without a journal", at, key.Coin, 0, w.Held)
 		}
-		c.expect("C4", "wallet holds something else than its open holds", where, key.Coin, w.holdsSum, w.Held)
+		at.sinceMs = w.UpdatedMs
+		c.expect("C4", "wallet holds something else than its open holds", at, key.Coin, w.holdsSum, w.Held)
 	}
 }
 
@@ -412,125 +425,77 @@ func (c *Checker) finishTxs() {
 	c.report.Counts.Transactions = int64(len(c.txs))
 	for _, id := range slices.Sorted(maps.Keys(c.txs)) {
 		t := c.txs[id]
-		where := fmt.Sprintf("transaction %d", id)
+		at := place{where: txName(id), sinceMs: t.last.TimeMs}
+		if t.last.Seq > 0 {
+			at.record = recordName(t.last.Symbol, t.last.Seq)
+		}
 		for _, coin := range slices.Sorted(maps.Keys(t.sums)) {
-			c.found("C1", "transaction does not sum to zero", where, coin, 0, t.sums[coin])
+			c.found("C1", "transaction does not sum to zero", at, coin, 0, t.sums[coin])
 		}
 		if t.lines != t.maxLine+1 {
-			c.found("C1", "transaction has lost or gained lines", where, "", t.maxLine+1, t.lines)
+			c.found("C1", "transaction has lost or gained lines", at, "", t.maxLine+1, t.lines)
 		}
-		c.finishDeposit(t, where)
+		c.finishTransfer(t, at)
 	}
 }
 
-func (c *Checker) finishDeposit(t *txFacts, where string) {
-	d := t.deposit
+func (c *Checker) finishTransfer(t *txFacts, at place) {
+	d := t.transfer
+	if d != nil {
+		at.where += ", " + d.Reference
+		at.sinceMs, at.member = d.TimeMs, d.Account.MemberID
+	}
 	switch {
 	case d == nil && t.world == 0:
 	case d == nil:
-		c.found("C3", "money came from the world without a deposit", where, t.credit.Coin, 0, t.world)
+		at.member = t.credit.MemberID
+		c.found("C3", "money came from the world without a deposit or went there without a withdrawal", at, t.coin, 0, t.world)
 	case t.world != 0:
-		c.found("C3", "deposit is not what came from the world", where+", "+d.Reference, d.Coin, d.Amount, d.Amount+t.world)
-	case t.credit != ledger.AvailableOf(d.MemberID, d.Coin):
-		c.found("C3", "deposit was credited to another account", where+", "+d.Reference+", "+t.credit.String(), d.Coin, d.Amount, 0)
+		c.found("C3", "transfer is not what crossed the border to the world", at, d.Account.Coin, d.Amount, d.Amount+t.world)
+	case t.credit != d.Account:
+		at.where += ", " + t.credit.String()
+		c.found("C3", "transfer was booked to another account", at, d.Account.Coin, d.Amount, 0)
+	default:
+		c.expect("C3", "transfer was booked to its account with another amount", at, d.Account.Coin, d.Amount, d.Amount+t.credited)
 	}
 }
 
 func (c *Checker) finishOrders() {
 	for _, id := range slices.Sorted(maps.Keys(c.orders)) {
 		o := c.orders[id]
-		where := orderName(id)
-		if o.stranger != "" {
-			c.found("C4", "journal books the order to an account that is not its", where+", "+o.stranger, "", 0, 0)
+		if l := o.stranger; l != nil {
+			at := linePlace(l)
+			at.where = orderName(id) + ", " + at.where
+			c.found("C4", "journal books the order to an account that is not its", at, l.Account.Coin, 0, l.Amount)
 		}
 		if o.hold == nil {
 			continue
 		}
-		h := o.hold
-		if !o.sawOrder && h.Held != 0 {
-			c.found("C5", "hold has no order", where, h.Coin, 0, h.Held)
+		h, at := o.hold, holdPlace(o.hold)
+		if !o.sawOrder && h.Held != 0 && !c.BooksOnly {
+			c.found("C5", "hold has no order", at, h.Coin, 0, h.Held)
 		}
-		c.expect("C4", "journal held something else than the hold", where, h.Coin, h.Held, o.held)
-		c.expect("C4", "journal consumed something else than the hold", where, h.Coin, h.Consumed, o.consumed)
-		c.expect("C4", "journal released something else than the hold", where, h.Coin, h.Released, o.released)
-		c.finishFills(o, where)
+		c.expect("C4", "journal held something else than the hold", at, h.Coin, h.Held, o.held)
+		c.expect("C4", "journal took something else than the hold from what was available", at, h.Coin, h.Held, o.taken)
+		c.expect("C4", "journal consumed something else than the hold", at, h.Coin, h.Consumed, o.consumed)
+		c.expect("C4", "journal released something else than the hold", at, h.Coin, h.Released, o.released)
+		c.expect("C4", "journal returned something else than the hold released", at, h.Coin, h.Released, o.returned)
+		if !c.BooksOnly {
+			c.finishFills(o, at)
+		}
 	}
 }
 
 // finishFills compares the hold's facts with the sum of the trades and with what the
 // journal paid.
-func (c *Checker) finishFills(o *orderFacts, where string) {
+func (c *Checker) finishFills(o *orderFacts, at place) {
 	h := o.hold
-	s := c.symbols[h.Symbol]
-	consumed, received, coin := h.Facts.Turnover, h.Facts.Traded, s.Base
-	if h.Coin == s.Base {
-		consumed, received, coin = h.Facts.Traded, h.Facts.Turnover, s.Quote
-	}
-	c.expect("C5", "hold's traded amount is not the sum of the trades", where, s.Base, o.trades.Traded, h.Facts.Traded)
-	c.expect("C5", "hold's turnover is not the sum of the trades", where, s.Quote, o.trades.Turnover, h.Facts.Turnover)
-	c.expect("C5", "hold's fee is not the sum of the trades", where, coin, o.trades.Fee, h.Facts.Fee)
-	c.expect("C5", "hold consumed something else than the order traded", where, h.Coin, consumed, h.Consumed)
-	c.expect("C5", "journal paid something else than the order traded", where, coin, received, o.received)
-	c.expect("C5", "journal withheld another fee", where, coin, h.Facts.Fee, o.fee)
-	c.expect("C9", "journal credited another fee than the order's", where, coin, h.Facts.Fee, o.feeHouse)
+	s := c.Symbols[h.Symbol]
+	_, received, coin := c.settledBy(h)
+	c.expect("C5", "hold's traded amount is not the sum of the trades", at, s.Base, o.trades.Traded, h.Facts.Traded)
+	c.expect("C5", "hold's turnover is not the sum of the trades", at, s.Quote, o.trades.Turnover, h.Facts.Turnover)
+	c.expect("C5", "hold's fee is not the sum of the trades", at, coin, o.trades.Fee, h.Facts.Fee)
+	c.expect("C5", "journal paid something else than the order traded", at, coin, received, o.received)
+	c.expect("C5", "journal withheld another fee", at, coin, h.Facts.Fee, o.fee)
+	c.expect("C9", "journal credited another fee than the order's", at, coin, h.Facts.Fee, o.feeHouse)
 }
-
-func (c *Checker) finishPositions() {
-	for _, symbol := range slices.Sorted(maps.Keys(c.settled)) {
-		wallet, orders := c.settled[symbol], c.stored[symbol]
-		switch {
-		case orders.Seq < wallet.Seq:
-			c.found("C7", "order store is behind the wallet", symbol, "", wallet.Seq, orders.Seq)
-		case orders.Seq == wallet.Seq && orders.Hash != wallet.Hash:
-			c.found("C7", "order store and wallet have applied different records", fmt.Sprintf("%s record %d", symbol, wallet.Seq), "", 0, 0)
-		}
-	}
-	for key := range c.records {
-		if settled := c.settled[key.symbol].Seq; key.seq > settled {
-			c.found("C7", "journal has a record beyond the wallet's position", key.String(), "", settled, key.seq)
-		}
-	}
-}
-
-func (c *Checker) finishFees() {
-	for key, difference := range c.fees {
-		if difference != 0 {
-			c.found("C9", "fee account is not the sum of the trades' fees", "fees of "+key.symbol, key.coin, 0, difference)
-		}
-	}
-}
-
-func (c *Checker) finishTotals() {
-	totals := map[string]*Totals{}
-	of := func(coin string) *Totals {
-		if totals[coin] == nil {
-			totals[coin] = &Totals{Coin: coin}
-		}
-		return totals[coin]
-	}
-	for key, w := range c.wallets {
-		of(key.Coin).Available += w.Available
-		of(key.Coin).Held += w.Held
-	}
-	for account, sum := range c.house {
-		t := of(account.Coin)
-		switch account.Kind {
-		case ledger.Fee:
-			t.Fee += sum
-		case ledger.Suspense:
-			t.Suspense += sum
-		case ledger.World:
-			t.World += sum
-		case ledger.Available, ledger.Held: // in the wallets
-		}
-	}
-	for _, coin := range slices.Sorted(maps.Keys(totals)) {
-		t := totals[coin]
-		c.report.Totals = append(c.report.Totals, *t)
-		c.expect("C3", "all accounts together do not sum to zero", "all accounts", coin, 0, t.Available+t.Held+t.Fee+t.Suspense+t.World)
-	}
-}
-
-func orderName(id int64) string { return fmt.Sprintf("order %d", id) }
-
-func (k recordKey) String() string { return fmt.Sprintf("%s record %d", k.symbol, k.seq) }

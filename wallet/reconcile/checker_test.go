@@ -31,9 +31,9 @@ func TestCheck_Clean(t *testing.T) {
 	})
 	t.Run("an order store that is ahead of the wallet is no discrepancy", func(t *testing.T) {
 		f := books(t, 12)
-		ahead := f.Stored[reconciletest.Symbol]
+		ahead := f.Frame.Stored[reconciletest.Symbol]
 		ahead.Seq += 2
-		f.Stored[reconciletest.Symbol] = ahead
+		f.Frame.Stored[reconciletest.Symbol] = ahead
 		// The open pair (order 8) trades in records that the wallet has not settled yet.
 		i := slices.IndexFunc(f.Orders, func(o reconcile.Order) bool { return o.OrderID == 8 })
 		o := &f.Orders[i]
@@ -122,45 +122,47 @@ func TestCheck_Damage(t *testing.T) {
 		{"a missing last trade", func(f *reconcile.Facts) { f.Trades = f.Trades[:len(f.Trades)-1] }, "C5", "sum of the trades", "order"},
 		{"a trade whose quantity was altered", func(f *reconcile.Facts) { f.Trades[0].Quantity++ }, "C5", "traded amount is not the sum", "order 1"},
 		{"a trade whose turnover was altered", func(f *reconcile.Facts) { f.Trades[0].Turnover-- }, "C5", "turnover is not the sum", "order 2"},
-		{"a trade whose fee was altered", func(f *reconcile.Facts) { f.Trades[0].MakerFee++ }, "C9", "sum of the trades' fees", symbol},
+		{"a trade whose fee was altered", func(f *reconcile.Facts) { f.Trades[0].MakerFee++ }, "C9", "sum of the fees charged", symbol},
 		{"a trade of a swapped member", func(f *reconcile.Facts) { f.Trades[0].MakerMemberID = 99 }, "C5", "names another member", symbol + " trade 1"},
 		{"a trade that the wallet never settled", func(f *reconcile.Facts) {
 			last := f.Trades[len(f.Trades)-1]
 			last.TradeID++
-			last.Seq = f.Settled[symbol].Seq - 3
+			last.Seq = f.Frame.Settled[symbol].Seq - 3
 			f.Trades = append(f.Trades, last)
 		}, "C5", "sum of the trades", "order"},
 		{"a fee that went to a member instead", func(f *reconcile.Facts) {
 			l := line(f, ledger.Fee, ledger.ReasonFee)
 			l.Account = ledger.AvailableOf(reconciletest.Seller, l.Account.Coin)
 			reconciletest.SortLines(f.Lines)
-		}, "C9", "sum of the trades' fees", symbol},
+		}, "C9", "sum of the fees charged", symbol},
 		{"a journal line booked to another order", func(f *reconcile.Facts) { line(f, ledger.Held, ledger.ReasonTrade).OrderID = 2 }, "C4", "not its", "order 2"},
-		{"a deposit that was altered", func(f *reconcile.Facts) { f.Deposits[0].Amount++ }, "C3", "not what came from the world", "deposit-7-BTC"},
-		{"a deposit credited to another member", func(f *reconcile.Facts) { f.Deposits[0].MemberID = 99 }, "C3", "another account", "deposit-7-BTC"},
-		{"a deposit that was deleted", func(f *reconcile.Facts) { f.Deposits = drop(f.Deposits, 0) }, "C3", "without a deposit", "transaction 1"},
-		{"an order store that is behind the wallet", func(f *reconcile.Facts) { f.Stored[symbol] = reconcile.Position{Seq: 1} }, "C7", "behind", symbol},
+		{"a deposit that was altered", func(f *reconcile.Facts) { f.Transfers[0].Amount++ }, "C3", "not what crossed the border", "deposit-7-BTC"},
+		{"a deposit credited to another member", func(f *reconcile.Facts) { f.Transfers[0].Account.MemberID = 99 }, "C3", "another account", "deposit-7-BTC"},
+		{"a deposit that was deleted", func(f *reconcile.Facts) { f.Transfers = drop(f.Transfers, 0) }, "C3", "without a deposit", "transaction 1"},
+		{"an order store that is behind the wallet", func(f *reconcile.Facts) { f.Frame.Stored[symbol] = reconcile.Position{Seq: 1} }, "C7", "behind", symbol},
 		{"two services that applied different records", func(f *reconcile.Facts) {
-			p := f.Stored[symbol]
+			p := f.Frame.Stored[symbol]
 			p.Hash = "x"
-			f.Stored[symbol] = p
+			f.Frame.Stored[symbol] = p
 		}, "C7", "different records", symbol},
 		{"a wallet position that was set back", func(f *reconcile.Facts) {
-			f.Settled[symbol] = reconcile.Position{Seq: f.Settled[symbol].Seq - 1, Hash: "g"}
+			f.Frame.Settled[symbol] = reconcile.Position{Seq: f.Frame.Settled[symbol].Seq - 1, Hash: "g"}
 		}, "C7", "not settled", "order"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.damage, func(t *testing.T) {
 			f := books(t, 12)
-			f.Stored = map[string]reconcile.Position{symbol: f.Stored[symbol]}
+			f.Frame.Stored = map[string]reconcile.Position{symbol: f.Frame.Stored[symbol]}
 			tt.do(f)
-			r := reconcile.Check(f)
-			if !slices.ContainsFunc(r.Discrepancies, func(d reconcile.Discrepancy) bool {
-				return d.Check == tt.check && strings.Contains(d.What, tt.what) && strings.Contains(d.Where, tt.where)
-			}) {
-				t.Errorf("no %s %q at %q in %d discrepancies:", tt.check, tt.what, tt.where, r.Found)
-				for _, d := range r.Discrepancies {
-					t.Errorf("%+v", d)
+			scanned, _ := scan(t, f, 1)
+			for way, r := range map[string]reconcile.Report{"one by one": reconcile.Check(f), "by sketch": scanned} {
+				if !slices.ContainsFunc(r.Discrepancies, func(d reconcile.Discrepancy) bool {
+					return d.Check == tt.check && strings.Contains(d.What, tt.what) && strings.Contains(d.Where, tt.where)
+				}) {
+					t.Errorf("%s: no %s %q at %q in %d discrepancies:", way, tt.check, tt.what, tt.where, r.Found)
+					for _, d := range r.Discrepancies {
+						t.Errorf("%+v", d)
+					}
 				}
 			}
 		})

@@ -14,6 +14,7 @@ type Line struct {
 	Seq          int64
 	OrderID      int64
 	Reason       ledger.Reason
+	TimeMs       int64
 }
 
 // Wallet is a row of member_wallet.
@@ -24,15 +25,27 @@ type Wallet struct {
 	Held         int64
 	AvailableSeq int64
 	HeldSeq      int64
+	UpdatedMs    int64
 }
 
-// Deposit is a row of wallet_deposit.
-type Deposit struct {
+// Transfer is what the wallet says crossed the border to the world in a transaction:
+// a deposit, or a withdrawal that left. Amount is what the account got from the world,
+// negative when it gave.
+type Transfer struct {
+	Reference string
+	Account   ledger.Account
+	Amount    int64
+	TxID      int64
+	TimeMs    int64
+}
+
+// Pending is money that a member's held balance has set aside for something else than
+// an order, like a withdrawal on its way.
+type Pending struct {
 	Reference string
 	MemberID  int64
 	Coin      string
 	Amount    int64
-	TxID      int64
 }
 
 // Position is how far a service has applied a symbol's records.
@@ -48,7 +61,7 @@ type Symbol struct {
 	Quote string
 }
 
-// Order is a row of exchange_order.
+// Order is a row of exchange_order. Rejected orders never entered the book.
 type Order struct {
 	OrderID       int64
 	MemberID      int64
@@ -57,7 +70,9 @@ type Order struct {
 	HoldAmount    int64
 	HeldRemaining int64
 	Facts         ledger.Facts
+	Rejected      bool
 	Seq           int64
+	TimeMs        int64
 }
 
 // Trade is a row of exchange_trade.
@@ -74,97 +89,60 @@ type Trade struct {
 	TakerMemberID int64
 	MakerFee      int64
 	TakerFee      int64
+	TimeMs        int64
 }
 
-// Discrepancy is one thing that does not fit. Amount is what is too much (or, when
-// negative, too little) against what it should be, in units of Coin; for numbers
-// that are no money Coin is empty.
-type Discrepancy struct {
-	Check  string `json:"check"`
-	What   string `json:"what"`
-	Where  string `json:"where"`
-	Coin   string `json:"coin,omitempty"`
-	Want   int64  `json:"want"`
-	Got    int64  `json:"got"`
-	Amount int64  `json:"amount"`
+// Frame is what both snapshots agree upon before rows are read: how far the wallet has
+// settled and the order store has applied each symbol, the symbols by name, and their
+// numbers in the transaction ids of settlements (a symbol without a number is not
+// compared with its ids). NowMs is the time of the snapshots, for the ages.
+type Frame struct {
+	Settled map[string]Position
+	Stored  map[string]Position
+	Symbols map[string]Symbol
+	Numbers map[string]int64
+	NowMs   int64
+	// BooksOnly leaves the order store out: there is none to compare with.
+	BooksOnly bool
 }
 
-// Totals is where all the money of a coin is, in units. The five sum to zero when
-// the books are right.
-type Totals struct {
-	Coin      string `json:"coin"`
-	Available int64  `json:"available"`
-	Held      int64  `json:"held"`
-	Fee       int64  `json:"fee"`
-	Suspense  int64  `json:"suspense"`
-	World     int64  `json:"world"`
-}
-
-// Report is the outcome. Found counts all discrepancies, of which the first
-// [MaxListed] are listed.
-type Report struct {
-	Discrepancies []Discrepancy `json:"discrepancies"`
-	Found         int64         `json:"found"`
-	Totals        []Totals      `json:"totals"`
-	Counts        Counts        `json:"counts"`
-}
-
-// Counts is how much was compared.
-type Counts struct {
-	Lines        int64 `json:"journalLines"`
-	Transactions int64 `json:"transactions"`
-	Wallets      int64 `json:"wallets"`
-	Holds        int64 `json:"holds"`
-	Deposits     int64 `json:"deposits"`
-	Orders       int64 `json:"orders"`
-	OrdersAhead  int64 `json:"ordersAheadOfWallet"`
-	Trades       int64 `json:"trades"`
-	TradesAhead  int64 `json:"tradesAheadOfWallet"`
-}
-
-// MaxListed bounds the discrepancies that a report lists.
-const MaxListed = 1000
-
-// Facts are two snapshots in memory, for what is small enough. Lines and trades must
-// be in the order that [Checker.AddLine] and [Checker.AddTrade] ask for.
+// Facts are two snapshots in memory, for what is small enough. Lines must be in the
+// order that [Checker.AddChain] asks for, trades and orders by their ids.
 type Facts struct {
-	Settled  map[string]Position
-	Stored   map[string]Position
-	Symbols  []Symbol
-	Wallets  []Wallet
-	Holds    []ledger.Hold
-	Deposits []Deposit
-	Lines    []Line
-	Orders   []Order
-	Trades   []Trade
+	Frame     Frame
+	Wallets   []Wallet
+	Holds     []ledger.Hold
+	Transfers []Transfer
+	Pending   []Pending
+	Lines     []Line
+	Orders    []Order
+	Trades    []Trade
 }
 
-// Check compares the facts.
+// Check compares the facts one by one.
 func Check(f *Facts) Report {
-	c := New(f.Settled)
+	c := New(f.Frame)
 	for _, w := range f.Wallets {
 		c.AddWallet(w)
 	}
-	for _, h := range f.Holds {
-		c.AddHold(h)
+	for i := range f.Holds {
+		c.AddHold(&f.Holds[i])
 	}
-	for _, d := range f.Deposits {
-		c.AddDeposit(d)
+	for _, p := range f.Pending {
+		c.AddPending(p)
 	}
-	for _, l := range f.Lines {
-		c.AddLine(l)
+	for _, d := range f.Transfers {
+		c.AddTransfer(d)
 	}
-	for symbol, p := range f.Stored {
-		c.AddStored(symbol, p)
+	for i := range f.Lines {
+		c.AddLine(&f.Lines[i])
+		c.AddChain(&f.Lines[i])
 	}
-	for _, s := range f.Symbols {
-		c.AddSymbol(s)
+	for i := range f.Trades {
+		c.AddTrade(&f.Trades[i])
 	}
-	for _, t := range f.Trades {
-		c.AddTrade(t)
-	}
-	for _, o := range f.Orders {
-		c.AddOrder(o)
+	for i := range f.Orders {
+		c.AddOrder(&f.Orders[i])
 	}
 	return c.Finish()
 }

@@ -69,6 +69,9 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	return s, nil
 }
 
+// Migrate brings the tables of the service up to date, as New does.
+func Migrate(ctx context.Context, db *database.DB) error { return store.Migrate(ctx, db) }
+
 func (s *Service) build(ctx context.Context) (err error) {
 	if s.db, err = database.Open(ctx, s.cfg.Database, s.clk); err != nil {
 		return err

@@ -86,7 +86,7 @@ func (b *batch) post(w *wallets, entries []ledger.Entry) ([]ledger.Line, error) 
 			}
 			numbers[source.Symbol] = number
 		}
-		txID, err := settlementTxID(number, source.Seq)
+		txID, err := ledger.SettlementTx(number, source.Seq)
 		if err != nil {
 			return nil, err
 		}

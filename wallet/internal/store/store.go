@@ -10,12 +10,12 @@ package store
 import (
 	"context"
 	"embed"
-	"fmt"
 
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/idgen"
 	"mscoin/mscoin-common/invariant"
+	"mscoin/wallet/ledger"
 )
 
 //go:embed migration/*.sql
@@ -35,14 +35,6 @@ func Migrate(ctx context.Context, db *database.DB) error {
 const (
 	// idBlock is how many transaction ids are leased at once.
 	idBlock = 10_000
-	// settlementTx is the smallest tx_id of a settlement; leased ids stay below.
-	settlementTx = int64(1) << 52
-	// seqBits is how many bits of a settlement's tx_id are its record's seq.
-	seqBits = 40
-	// maxSymbols and maxSeq are what fits between settlementTx and 2^53.
-	maxSymbols = int64(1) << (52 - seqBits)
-	maxSeq     = int64(1) << seqBits
-
 	// rowsPerQuery bounds the keys of one SELECT: SQLite takes 32,766 parameters.
 	rowsPerQuery = 500
 	// maxRowsMySQL and maxRowsSQLite bound the rows of one prepared statement, powers
@@ -76,19 +68,10 @@ func (s *Store) nextTxIDs(ctx context.Context, n int) ([]int64, error) {
 		if err != nil {
 			return nil, err
 		}
-		invariant.Must(id < settlementTx, "transaction id %d is in the range of settlements", id)
+		invariant.Must(id < ledger.FirstSettlementTx, "transaction id %d is in the range of settlements", id)
 		ids[i] = id
 	}
 	return ids, nil
-}
-
-// settlementTxID is the transaction id of a record, so that the journal's primary
-// key refuses a record that is settled twice.
-func settlementTxID(symbolNumber, seq int64) (int64, error) {
-	if symbolNumber < 0 || symbolNumber >= maxSymbols || seq <= 0 || seq >= maxSeq {
-		return 0, fmt.Errorf("record %d of symbol number %d is beyond the transaction ids", seq, symbolNumber)
-	}
-	return settlementTx | symbolNumber<<seqBits | seq, nil
 }
 
 // retryDuplicate runs a transaction again when another inserted the same key first;
