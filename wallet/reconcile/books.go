@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -253,25 +254,15 @@ func (b *books) finishPositions() {
 }
 
 func (b *books) finishFees() {
-	for _, key := range slices.SortedFunc(maps.Keys(b.fees), func(x, y feeKey) int { return compareStrings(x.symbol, y.symbol, x.coin, y.coin) }) {
+	for _, key := range slices.SortedFunc(maps.Keys(b.fees), func(x, y feeKey) int {
+		return cmp.Or(cmp.Compare(x.symbol, y.symbol), cmp.Compare(x.coin, y.coin))
+	}) {
 		where := "fees of " + key.symbol
 		if key.symbol == "" {
 			where = "fees of withdrawals"
 		}
 		b.expect("C9", "fee account is not the sum of the fees charged", place{where: where}, key.coin, 0, b.fees[key])
 	}
-}
-
-func compareStrings(pairs ...string) int {
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i] != pairs[i+1] {
-			if pairs[i] < pairs[i+1] {
-				return -1
-			}
-			return 1
-		}
-	}
-	return 0
 }
 
 func orderName(id int64) string { return fmt.Sprintf("order %d", id) }

@@ -98,7 +98,7 @@ func (c *Checker) AddWallet(w Wallet) {
 	if !c.suspects.Member(w.MemberID) {
 		return
 	}
-	c.books.wallet(&w)
+	c.wallet(&w)
 	c.wallets[ledger.WalletKey{MemberID: w.MemberID, Coin: w.Coin}] = &walletFacts{Wallet: w}
 }
 

@@ -62,9 +62,9 @@ const (
 type sum struct{ hi, lo uint64 }
 
 func (s *sum) add(w sum, amount int64) {
-	hi, lo := bits.Mul64(w.lo, uint64(amount)) //nolint:gosec // two's complement is what modulo needs
-	hi += w.hi * uint64(amount)                //nolint:gosec // as above
-	if amount < 0 {                            // the upper half of a negative number is all ones
+	hi, lo := bits.Mul64(w.lo, uint64(amount))
+	hi += w.hi * uint64(amount)
+	if amount < 0 { // the upper half of a negative number is all ones
 		hi -= w.lo
 	}
 	var carry uint64
@@ -99,8 +99,8 @@ func mix(x uint64) uint64 {
 
 func (s *Sketch) weight(part uint64, a, b int64, c uint64) sum {
 	h := mix(s.seed[0] + part)
-	h = mix(h ^ uint64(a)) //nolint:gosec // bits, no number
-	h = mix(h + uint64(b)) //nolint:gosec // as above
+	h = mix(h ^ uint64(a))
+	h = mix(h + uint64(b))
 	h = mix(h ^ c)
 	return sum{hi: mix(h + s.seed[1]), lo: h}
 }
@@ -115,7 +115,7 @@ func name(text string) uint64 {
 }
 
 func placeOf(seed [2]uint64, id int64) uint64 {
-	return mix(uint64(id)^seed[1]) % Places //nolint:gosec // bits, no number
+	return mix(uint64(id)^seed[1]) % Places
 }
 
 func (s *Sketch) atOrder(id int64) *sum  { return &s.orders[placeOf(s.seed, id)] }
@@ -142,7 +142,7 @@ func (s *Sketch) end(at *sum, a ledger.Account, seq, balance int64) {
 // step adds or takes a point of an account.
 func (s *Sketch) step(at *sum, a *ledger.Account, seq, balance, sign int64) {
 	h := s.weight(partChain, a.MemberID, seq, account(a))
-	h.lo = mix(h.lo ^ uint64(balance)) //nolint:gosec // bits, no number
+	h.lo = mix(h.lo ^ uint64(balance))
 	h.hi = mix(h.lo + s.seed[1])
 	at.add(h, sign)
 }
@@ -180,7 +180,7 @@ func (s *Sketch) AddHold(h *ledger.Hold, compare bool) {
 func (s *Sketch) addWord(orderID, memberID int64, f *ledger.Facts, remaining, seq, sign int64) {
 	at := s.atOrder(orderID)
 	for i, n := range [...]int64{f.Traded, f.Turnover, f.Fee, remaining, seq} {
-		at.add(s.weight(partOrder+uint64(i), orderID, memberID, 0), sign*n) //nolint:gosec // a small index
+		at.add(s.weight(partOrder+uint64(i), orderID, memberID, 0), sign*n)
 	}
 	at.add(s.weight(partPresent, orderID, memberID, 0), sign)
 }
@@ -310,7 +310,7 @@ func (s *Sketch) Merge(o *Sketch) {
 			both.to[i].add(both.from[i], 1)
 		}
 	}
-	s.books.merge(&o.books)
+	s.merge(&o.books)
 }
 
 // Finish ends the pass: the report of what it found by itself, and where to look
@@ -354,7 +354,7 @@ func (s *Suspects) collect(sums []sum, into map[uint64]struct{}) {
 		case len(into) == maxSuspects:
 			s.Left++
 		default:
-			into[uint64(i)] = struct{}{} //nolint:gosec // an index
+			into[uint64(i)] = struct{}{}
 			s.Count++
 		}
 	}

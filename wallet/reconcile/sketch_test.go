@@ -34,7 +34,8 @@ func eachRef[T any](rows []T, yield func(*T)) error {
 func (m memory) Wallets(yield func(reconcile.Wallet)) error     { return each(m.f.Wallets, yield) }
 func (m memory) Pending(yield func(reconcile.Pending)) error    { return each(m.f.Pending, yield) }
 func (m memory) Transfers(yield func(reconcile.Transfer)) error { return each(m.f.Transfers, yield) }
-func (m memory) Trades(yield func(*reconcile.Trade)) error      { return eachRef(m.f.Trades, yield) }
+
+func (m memory) Trades(yield func(*reconcile.Trade)) error { return eachRef(m.f.Trades, yield) }
 
 func (m memory) Holds(yield func(*ledger.Hold)) error {
 	slices.SortStableFunc(m.f.Holds, func(a, b ledger.Hold) int { return cmp.Compare(a.OrderID, b.OrderID) })
