@@ -13,10 +13,11 @@ import (
 type commands struct{ s *Service }
 
 func (c commands) gate(r symbol.Rules) (*sequencer.Gate, error) {
-	if r.Partition < 0 || r.Partition >= len(c.s.gates) {
-		return nil, errs.New(errs.KindUnavailable, errs.CodeUnavailable, "no matcher of this partition")
+	run := books(c).run(r)
+	if run == nil {
+		return nil, errs.New(errs.KindUnavailable, errs.CodeUnavailable, "the matcher has moved to another instance")
 	}
-	return c.s.gates[r.Partition], nil
+	return run.gate, nil
 }
 
 // Place implements app.Commands.

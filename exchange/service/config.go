@@ -7,6 +7,7 @@ import (
 	"mscoin/exchange/internal/app"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/lease"
 	"mscoin/mscoin-common/rpc"
 )
 
@@ -16,6 +17,9 @@ type Config struct {
 	Name string `json:",default=exchange"`
 	// ListenOn is host:port of the gRPC server; port 0 takes a free one.
 	ListenOn string `json:",default=127.0.0.1:8102"`
+	// Endpoint is host:port at which other instances reach this one; empty is where it
+	// listens, with the machine's name when it listens everywhere.
+	Endpoint string `json:",optional"`
 	// InternalToken must come with every request; the services share it.
 	InternalToken string
 	// Database keeps orders, trades, symbols and positions.
@@ -24,6 +28,8 @@ type Config struct {
 	Kafka bus.Config
 	// Partitions of the money topics; checked at the start.
 	Partitions int `json:",default=1,range=[1:1024]"`
+	// Lease says how instances share the partitions.
+	Lease lease.Config `json:",optional"`
 	// Wallet is where holds are placed.
 	Wallet Target
 	// Order has the times and limits of orders.
@@ -76,6 +82,7 @@ func (c *Config) SetDefaults() {
 	set(&c.Name, "exchange")
 	set(&c.ListenOn, "127.0.0.1:8102")
 	set(&c.Partitions, 1)
+	c.Lease.SetDefaults()
 	set(&c.Wallet.TimeoutMs, 5000)
 	set(&c.Order.WaitMs, 5000)
 	set(&c.Order.DeadlineMs, 8000)
@@ -115,7 +122,7 @@ func (c *Config) Validate() error {
 	check(c.Sweep.EveryMs > 0 && c.Sweep.ResendMs > 0 && c.Sweep.Batch > 0, "the times and limits of Sweep must be positive")
 	check(c.Sweep.AfterMs > c.Order.DeadlineMs,
 		"Sweep.AfterMs must be more than Order.DeadlineMs: an order that is still in time must not be given up")
-	return errors.Join(problems...)
+	return errors.Join(append(problems, c.Lease.Validate())...)
 }
 
 func (c *Config) wallet() rpc.ClientConfig {

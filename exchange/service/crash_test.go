@@ -318,9 +318,9 @@ func TestService_Unknown(t *testing.T) {
 
 func mustRules(t *testing.T, r *rig) symbol.Rules {
 	t.Helper()
-	rules, ok := r.svc.app.Symbol(btc)
-	if !ok {
-		t.Fatal("no rules")
+	rules, err := r.svc.app.Symbol(t.Context(), btc)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return rules
 }

@@ -15,6 +15,7 @@ import (
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/embedded"
+	"mscoin/mscoin-common/lease"
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/testkit"
 )
@@ -74,6 +75,7 @@ func newRig(t testing.TB, partitions int) *rig {
 		Wallet:   Target{Endpoints: []string{r.wallet.serve(t)}},
 		// Short enough for a test to see the sweeper work, long enough for a busy machine.
 		Order: OrderConfig{WaitMs: 3000, DeadlineMs: 2000},
+		Lease: lease.Config{Mode: lease.Static},
 		Sweep: SweepConfig{EveryMs: 20, AfterMs: 2500, ResendMs: 500},
 	}
 	r.cfg.SetDefaults()

@@ -2,31 +2,27 @@ package service
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 
 	"mscoin/exchange/internal/app"
+	"mscoin/mscoin-common/lease"
 	"mscoin/mscoin-common/lifecycle"
+	"mscoin/mscoin-common/rpc"
 )
 
-// group lists what runs, in the order it starts; it stops in reverse, so that
-// requests end before the matcher that answers them does.
-func (s *Service) group() *lifecycle.Group {
+// newGroup lists what runs, in the order it starts; it stops in reverse: the partitions are
+// handed over while requests are still served, so that they reach the next owner.
+func (s *Service) newGroup() *lifecycle.Group {
 	g := lifecycle.New()
 	g.StopTimeout = stopTimeout
 	g.Signals = []os.Signal{} // they belong to the process, which ends ctx
 	g.Add("resources", nil, func(context.Context) error { return s.Close() })
 	g.Go("intents", s.store.Run)
-	for partition := range s.cfg.Partitions {
-		g.Go(fmt.Sprintf("order consumer %d", partition), s.consumers[partition].Run)
-		g.Go(fmt.Sprintf("commands %d", partition), s.gates[partition].Run)
-		g.Go(fmt.Sprintf("sequencer %d", partition), func(ctx context.Context) error { return s.sequence(ctx, partition) })
-	}
 	g.Add("rpc", s.server.Start, s.server.Stop)
+	g.Go("leases", s.keepLeases)
 	g.Add("serving", s.setServing(true), s.setServing(false))
-	g.Go("repair", s.repair)
-	g.Go("sweeper", s.sweep)
+	g.Go("symbols", s.app.FollowSymbols)
+	g.Go("sweeper", app.NewSweeper(s.app).Run)
 	return g
 }
 
@@ -37,21 +33,25 @@ func (s *Service) setServing(serving bool) func(context.Context) error {
 	}
 }
 
-// sequence runs a sequencer. When it ends by itself nobody will be answered any more.
-func (s *Service) sequence(ctx context.Context, partition int) error {
-	err := s.sequencers[partition].Run(ctx)
-	if ctx.Err() == nil {
-		s.gates[partition].Close()
-		return errors.Join(err, errEnded)
-	}
-	return err
-}
-
-var errEnded = errors.New("ended by itself")
-
-func (s *Service) sweep(ctx context.Context) error {
-	if err := s.waitReplayed(ctx); err != nil {
+// keepLeases owns partitions until ctx ends.
+func (s *Service) keepLeases(ctx context.Context) error {
+	endpoint, err := rpc.Endpoint(s.cfg.Endpoint, s.server.Addr())
+	if err != nil {
 		return err
 	}
-	return app.NewSweeper(s.app).Run(ctx)
+	return s.leases.Run(ctx, endpoint)
+}
+
+// newLeases prepares the leases; Run keeps them.
+func (s *Service) newLeases(ctx context.Context) error {
+	if err := lease.Migrate(ctx, s.db); err != nil {
+		return err
+	}
+	table := lease.NewTable(s.db, leaseName, s.cfg.Partitions)
+	if err := table.Prepare(ctx); err != nil {
+		return err
+	}
+	s.id = lease.NewID(s.cfg.Name)
+	s.leases = lease.New(s.cfg.Lease, table, s.clk, s.id, s.own)
+	return nil
 }

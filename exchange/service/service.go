@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zeromicro/go-zero/core/logx"
 	"google.golang.org/grpc"
 
 	"mscoin/exchange/internal/app"
@@ -20,17 +19,17 @@ import (
 	"mscoin/exchange/internal/server"
 	"mscoin/exchange/internal/store"
 	"mscoin/exchange/matching"
-	"mscoin/exchange/order"
 	exchangepb "mscoin/grpc-common/gen/exchange/v1"
 	streampb "mscoin/grpc-common/gen/stream/v1"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/idgen"
+	"mscoin/mscoin-common/lease"
+	"mscoin/mscoin-common/lifecycle"
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/stream/remote"
-	"mscoin/mscoin-common/symbol"
 )
 
 const (
@@ -38,6 +37,10 @@ const (
 	stopTimeout = 8 * time.Second
 	// idBlock is how many ids one lease takes: what is left of it is lost at a stop.
 	idBlock = 10_000
+	// leaseName names the leases in the database.
+	leaseName = "exchange"
+	// peerTimeoutMs bounds a request that was sent on, when its caller set no earlier end.
+	peerTimeoutMs = 10_000
 	// readyPoll is how often the replay is looked at, and repairPause how long a
 	// failed repair of the listings waits.
 	readyPoll   = 5 * time.Millisecond
@@ -69,14 +72,22 @@ type Service struct {
 	bus   *bus.Client
 	conns []io.Closer
 
-	store      *store.Store
-	gates      []*sequencer.Gate
-	sequencers []*sequencer.Sequencer
-	consumers  []*stream.Consumer
-	app        *app.App
-	server     *rpc.Server
+	store    *store.Store
+	ids      *idgen.Gen
+	log      sequencer.Log
+	orderBus stream.Bus
+	progress *stream.Progress
+	app      *app.App
+	server   *rpc.Server
+	peers    *client.Peers
+	group    *lifecycle.Group
 
-	serving, listed atomic.Bool
+	// id names this start of this instance; partitions are by number.
+	id         string
+	leases     *lease.Manager
+	partitions []partition
+
+	serving, started atomic.Bool
 }
 
 // New opens the database and the broker and wires everything. Nothing runs yet.
@@ -100,24 +111,19 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 		return nil, fmt.Errorf("wallet: %w", err)
 	}
 	s.conns = append(s.conns, closer)
-	ids := idgen.New(s.db, s.clk, "order", idBlock)
+	s.peers = client.NewPeers(cfg.InternalToken, peerTimeoutMs, s.clk)
+	s.conns = append(s.conns, s.peers)
+	s.ids = idgen.New(s.db, s.clk, "order", idBlock)
 	s.store = store.New(s.db, s.clk)
-	log := p.log(sequencer.BusLog{Client: s.bus})
-	progress := stream.NewProgress(stream.DatabaseStore(s.db), s.clk, consumer.Name)
-	for partition := range cfg.Partitions {
-		s.gates = append(s.gates, sequencer.NewGate(sequencer.GateConfig{
-			Log: log, IDs: ids, Clock: s.clk, Partition: partition, WaitTimeout: time.Duration(cfg.Order.WaitMs) * time.Millisecond,
-		}))
-		s.sequencers = append(s.sequencers, s.newSequencer(log, partition))
-		c, err := consumer.New(p.bus(stream.ClientBus(s.bus)), stream.DatabaseStore(s.db), s.clk, progress, store.Apply, partition, cfg.ApplyBatch)
-		if err != nil {
-			return nil, err
-		}
-		s.consumers = append(s.consumers, c)
+	s.log, s.orderBus = p.log(sequencer.BusLog{Client: s.bus}), p.bus(stream.ClientBus(s.bus))
+	s.progress = stream.NewProgress(stream.DatabaseStore(s.db), s.clk, consumer.Name)
+	s.partitions = make([]partition, cfg.Partitions)
+	if err := s.newLeases(ctx); err != nil {
+		return nil, err
 	}
 	s.app = app.New(cfg.app(), app.Deps{
 		Store: p.store(s.store), Wallet: client.NewWallet(conn), Commands: commands{s}, Book: books{s},
-		IDs: ids, Progress: progress, Clock: s.clk,
+		IDs: s.ids, Progress: s.progress, Clock: s.clk,
 	})
 	if err := s.app.LoadSymbols(ctx); err != nil {
 		return nil, err
@@ -125,7 +131,7 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 	s.server, err = rpc.NewServer(rpc.ServerConfig{
 		Name: cfg.Name, ListenOn: cfg.ListenOn, InternalToken: cfg.InternalToken,
 	}, func(g *grpc.Server) {
-		exchangepb.RegisterExchangeServiceServer(g, server.New(s.app))
+		exchangepb.RegisterExchangeServiceServer(g, server.New(s.app, owners{s}))
 		streampb.RegisterConsumerServiceServer(g, remote.NewServer(remote.ServerConfig{
 			Consumer: consumer.Name, Topic: bus.TopicCompleted, Partitions: cfg.Partitions,
 			Positions: s.db, Log: s.bus, Clock: s.clk,
@@ -160,14 +166,14 @@ func (s *Service) open(ctx context.Context) error {
 	return s.bus.AssertTopics(ctx, bus.MoneyTopics(s.cfg.Partitions))
 }
 
-func (s *Service) newSequencer(log sequencer.Log, partition int) *sequencer.Sequencer {
+func (s *Service) newSequencer(partition int, gate *sequencer.Gate) *sequencer.Sequencer {
 	return sequencer.New(sequencer.Config{
 		Partition: partition,
 		NewEngine: func() matching.Engine { return matching.New() },
 		Clock:     s.clk,
-		Log:       log,
+		Log:       s.log,
 		Positions: func(ctx context.Context) (sequencer.Positions, error) { return s.positions(ctx, partition) },
-		Published: s.gates[partition].Published,
+		Published: gate.Published,
 	})
 }
 
@@ -197,8 +203,12 @@ func (s *Service) positions(ctx context.Context, partition int) (sequencer.Posit
 }
 
 // Run works until ctx ends or something breaks for good, and then stops in order
-// within 8 s. It closes what New opened.
-func (s *Service) Run(ctx context.Context) error { return s.group().Run(ctx) }
+// within 8 s. It closes what New opened. A partition that breaks is started anew; only an
+// instance that is configured to be alone ends when a log contradicts the database.
+func (s *Service) Run(ctx context.Context) error {
+	s.group = s.newGroup()
+	return s.group.Run(ctx)
+}
 
 // Close releases what New opened, when Run is never called.
 func (s *Service) Close() error {
@@ -218,93 +228,32 @@ func (s *Service) Close() error {
 // Addr returns host:port of the gRPC server, once Ready has returned nil.
 func (s *Service) Addr() string { return s.server.Addr() }
 
-// Ready returns nil when orders are accepted: the replay is done, the matcher knows
-// every symbol, and no consumer stands still.
+// Ready returns nil when requests are answered. At the start, that is when the partitions
+// this instance has taken are replayed and their matchers know every symbol; one that takes
+// a partition over later goes on serving the others meanwhile. An instance without
+// partitions is ready: it sends commands on to the owners. No partition's consumer may stand
+// still.
 func (s *Service) Ready(context.Context) error {
 	if !s.serving.Load() {
 		return errors.New("exchange is not serving")
 	}
-	for i, q := range s.sequencers {
-		if !q.Ready() {
-			return fmt.Errorf("exchange replays partition %d", i)
-		}
+	if !s.leases.Joined() {
+		return errors.New("exchange has not joined the other instances")
 	}
-	if !s.listed.Load() {
-		return errors.New("exchange has symbols that the matcher does not know")
-	}
-	for _, c := range s.consumers {
-		if err := c.Stopped(); err != nil {
-			return fmt.Errorf("exchange: %w", err)
-		}
-	}
-	return nil
-}
-
-// waitReplayed returns when every sequencer is live.
-func (s *Service) waitReplayed(ctx context.Context) error {
-	for _, q := range s.sequencers {
-		for !q.Ready() {
-			if err := clock.Sleep(ctx, s.clk, readyPoll); err != nil {
-				return err
+	for i := range s.partitions {
+		p := &s.partitions[i]
+		if r := p.run.Load(); r != nil {
+			if err := r.consumer.Stopped(); err != nil {
+				return fmt.Errorf("exchange: %w", err)
 			}
 		}
-	}
-	return nil
-}
-
-// repair finishes interrupted listings, as often as it takes.
-func (s *Service) repair(ctx context.Context) error {
-	if err := s.waitReplayed(ctx); err != nil {
-		return err
-	}
-	for {
-		err := s.app.RepairSymbols(ctx)
-		if err == nil {
-			s.listed.Store(true)
-			return nil
+		if l, ok := s.leases.Owner(i); !ok || l.Owner != s.id || s.started.Load() && s.cfg.Lease.Mode == lease.Shared {
+			continue
 		}
-		if ctx.Err() == nil {
-			logx.WithContext(ctx).Errorf("exchange: %v", err)
-		}
-		if err := clock.Sleep(ctx, s.clk, repairPause); err != nil {
+		if err := p.live(i); err != nil {
 			return err
 		}
 	}
-}
-
-// books shows the matcher's state to the application.
-type books struct{ s *Service }
-
-func (b books) of(r symbol.Rules) *sequencer.Sequencer {
-	if r.Partition < 0 || r.Partition >= len(b.s.sequencers) {
-		return nil
-	}
-	return b.s.sequencers[r.Partition]
-}
-
-// Ready implements app.Book.
-func (b books) Ready(r symbol.Rules) bool {
-	q := b.of(r)
-	return q != nil && q.Ready()
-}
-
-// Phase implements app.Book.
-func (b books) Phase(r symbol.Rules) (order.Phase, bool) {
-	phase, ok := b.of(r).Listed(r.Name)
-	return order.Phase(phase), ok
-}
-
-// OpenOrders implements app.Book.
-func (b books) OpenOrders(r symbol.Rules, member int64) int {
-	return b.of(r).OpenOrders(r.Name, member)
-}
-
-// Open implements app.Book.
-func (b books) Open(r symbol.Rules, orderID int64) (int64, bool) {
-	return b.of(r).Open(r.Name, orderID)
-}
-
-// Hold implements app.Book.
-func (b books) Hold(r symbol.Rules, o *order.Order) (order.Hold, error) {
-	return b.of(r).Hold(r, o)
+	s.started.Store(true)
+	return nil
 }

@@ -56,6 +56,13 @@ const (
 	CodeBadNotional Code = "BAD_NOTIONAL"
 )
 
+// Codes of instances.
+const (
+	// CodeMatcherMoving (Unavailable): no instance matches the symbol right now, because it is
+	// starting or moves to another one. Nothing was done; try again.
+	CodeMatcherMoving Code = "MATCHER_MOVING"
+)
+
 // Codes of orders.
 const (
 	// CodeUnknownOrder (NotFound): no such order, or not the caller's.

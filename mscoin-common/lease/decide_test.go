@@ -105,7 +105,6 @@ func TestConfig(t *testing.T) {
 		}
 	})
 	for _, bad := range []Config{
-
 		{Mode: "both", TTLMs: 2000, RenewMs: 500},
 		{Mode: Shared, TTLMs: 2000, RenewMs: 700},
 		{Mode: Shared, TTLMs: 100, RenewMs: 20},

@@ -46,12 +46,11 @@ type Manager struct {
 	failing bool // belongs to Run
 }
 
-// New returns the manager of an instance that answers on endpoint. id names it; it must
-// be different for each start, see NewID.
-func New(cfg Config, table Table, clk clock.Clock, id, endpoint string, work Work) *Manager {
+// New returns the manager of an instance. id names it; it must be different for each
+// start, see NewID.
+func New(cfg Config, table Table, clk clock.Clock, id string, work Work) *Manager {
 	m := &Manager{cfg: cfg, clk: clk, work: work, base: context.Background(), poked: make(chan struct{}, 1)}
-	me := Instance{ID: id, Endpoint: endpoint}
-	m.keeper = newKeeper(table, me, cfg.Mode == Static, m.ttl(), clk.Now, m.start)
+	m.keeper = newKeeper(table, Instance{ID: id}, cfg.Mode == Static, m.ttl(), clk.Now, m.start)
 	return m
 }
 
@@ -92,10 +91,11 @@ func (m *Manager) Poke() {
 	}
 }
 
-// Run keeps the leases until ctx ends; then it has the work end in order and gives the
+// Run keeps the leases of an instance that answers on endpoint until ctx ends; then it has the work end in order and gives the
 // leases back, within five seconds. A database that does not answer is asked again; the
 // leases that could not be renewed are given up meanwhile. ErrReplaced: see there.
-func (m *Manager) Run(ctx context.Context) error {
+func (m *Manager) Run(ctx context.Context, endpoint string) error {
+	m.keeper.me.Endpoint = endpoint
 	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	watching := make(chan struct{})
 	go func() { defer close(watching); m.watch(watch) }()

@@ -153,14 +153,14 @@ type worker struct {
 func startWorker(t *testing.T, table Table, cfg Config, name string) *worker {
 	t.Helper()
 	w := &worker{begun: make(chan Lease, 100), ended: make(chan error, 100), result: make(chan error, 1)}
-	w.m = New(cfg, table, clock.Real(), NewID(name), "", func(ctx context.Context, l Lease) {
+	w.m = New(cfg, table, clock.Real(), NewID(name), func(ctx context.Context, l Lease) {
 		w.begun <- l
 		<-ctx.Done()
 		w.ended <- context.Cause(ctx)
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	go func() { w.result <- w.m.Run(ctx) }()
+	go func() { w.result <- w.m.Run(ctx, "host:1") }()
 	t.Cleanup(cancel)
 	testkit.Eventually(t, limit, w.m.Joined, "%s has joined", name)
 	return w
@@ -263,10 +263,10 @@ func TestManager_DatabaseAway(t *testing.T) {
 	})
 	t.Run("work that ends by itself gives its lease back", func(t *testing.T) {
 		table := tableOf(t, testkit.SQLite(t), 1)
-		m := New(Config{Mode: Shared, TTLMs: 5000, RenewMs: 50}, table, clock.Real(), "a", "", func(context.Context, Lease) {})
+		m := New(Config{Mode: Shared, TTLMs: 5000, RenewMs: 50}, table, clock.Real(), "a", func(context.Context, Lease) {})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- m.Run(ctx) }()
+		go func() { done <- m.Run(ctx, "host:1") }()
 		testkit.Eventually(t, limit, func() bool { return read(t, table).Leases[0].Epoch >= 2 }, "it is taken again")
 		cancel()
 		ok(t, <-done)

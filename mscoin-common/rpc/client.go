@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"github.com/zeromicro/go-zero/zrpc"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 )
@@ -45,11 +47,18 @@ func Dial(cfg ClientConfig) (grpc.ClientConnInterface, io.Closer, error) {
 		NonBlock:    true,
 		Timeout:     cfg.TimeoutMs,
 		Middlewares: zrpc.ClientMiddlewaresConf{Trace: true, Prometheus: true, Timeout: true},
-	}, zrpc.WithDialOption(grpc.WithStatsHandler(sentWatch{})))
+	}, zrpc.WithDialOption(grpc.WithStatsHandler(sentWatch{})), zrpc.WithDialOption(grpc.WithConnectParams(connectParams)))
 	if err != nil {
 		return nil, nil, fmt.Errorf("dial: %w", err)
 	}
 	return &conn{ClientConn: client.Conn(), token: cfg.Token}, client.Conn(), nil
+}
+
+// connectParams try an instance that was down again within a second, not within two minutes: until then
+// all its requests go to the others.
+var connectParams = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	MinConnectTimeout: 2 * time.Second,
 }
 
 // conn adds the token to each call and converts its error.

@@ -16,6 +16,7 @@ import (
 	marketsvc "mscoin/market/service"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/lease"
 	"mscoin/mscoin-common/rpc"
 	ucentersvc "mscoin/ucenter/service"
 	walletsvc "mscoin/wallet/service"
@@ -23,6 +24,9 @@ import (
 
 // addresses are where the services answer, known once they run.
 type addresses struct{ ucenter, wallet, exchange, market, gateway string }
+
+// alone takes every partition at once: the folder's lock keeps others out.
+var alone = lease.Config{Mode: lease.Static}
 
 // anyPort lets the system choose: only the public address is fixed.
 const anyPort = "127.0.0.1:0"
@@ -72,6 +76,7 @@ func (n *node) exchange(ctx context.Context) (service, error) {
 	cfg := exchangesvc.Config{
 		ListenOn: anyPort, InternalToken: n.secrets.InternalToken, Database: n.database("exchange"), Kafka: n.kafka(),
 		Wallet: exchangesvc.Target{Endpoints: []string{n.addr.wallet}}, Partitions: partitions,
+		Lease: alone,
 	}
 	cfg.SetDefaults()
 	return exchangesvc.New(ctx, cfg)

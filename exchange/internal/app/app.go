@@ -44,7 +44,7 @@ type Store interface {
 	// Intents returns orders that the matcher has not spoken of, stored before.
 	Intents(ctx context.Context, beforeMs int64, limit int) ([]Found, error)
 
-	Symbols(ctx context.Context) ([]symbol.Rules, error)
+	Symbols(ctx context.Context) ([]Listed, error)
 	// InsertSymbol lists a symbol on a partition that it chooses: the one with the
 	// fewest, the lowest of several. ErrDuplicate when the symbol exists.
 	InsertSymbol(ctx context.Context, r symbol.Rules, partitions int) (symbol.Rules, error)
@@ -71,16 +71,19 @@ type Commands interface {
 	SetPhase(ctx context.Context, r symbol.Rules, phase order.Phase) (*order.Result, error)
 }
 
-// Book shows the matcher's state; it may be ahead of what is published.
+// Book shows the matcher's state; it may be ahead of what is published. This instance has
+// the state of the partitions that it owns; of others nothing is known.
 type Book interface {
-	// Ready reports whether commands of the symbol's partition are answered.
-	Ready(r symbol.Rules) bool
+	// Enter keeps the symbol's partition here until leave is called: its commands are
+	// answered. The error is an *Elsewhere, or ErrMoving while the matcher starts or moves.
+	Enter(r symbol.Rules) (leave func(), err error)
 	// Phase of a symbol that the matcher knows.
 	Phase(r symbol.Rules) (order.Phase, bool)
 	// OpenOrders of a member on the symbol.
 	OpenOrders(r symbol.Rules, member int64) int
-	// Open reports whether an order is open in the book, and the symbol's last record.
-	Open(r symbol.Rules, orderID int64) (seq int64, open bool)
+	// Open reports whether an order is open in the book, and the symbol's last record; known
+	// is false when the book is not here.
+	Open(r symbol.Rules, orderID int64) (seq int64, open, known bool)
 	// Hold an order needs by the book as it is.
 	Hold(r symbol.Rules, o *order.Order) (order.Hold, error)
 }
@@ -140,6 +143,25 @@ var (
 	ErrDuplicate = errs.New(errs.KindAlreadyExists, errs.CodeDuplicateClientOrderID, "client order id is in use")
 )
 
+// ErrMoving says that no instance answers commands of the symbol's partition right now. Nothing was
+// done.
+var ErrMoving error = errs.New(errs.KindUnavailable, errs.CodeMatcherMoving,
+	"the symbol's matcher is starting or moves to another instance: nothing was done, try again")
+
+// Elsewhere refuses a command whose partition this instance does not own. Nothing was done,
+// so it may be sent to the owner.
+type Elsewhere struct {
+	Partition int
+}
+
+// Error names the partition.
+func (e *Elsewhere) Error() string {
+	return fmt.Sprintf("partition %d is not owned by this instance: %v", e.Partition, ErrMoving)
+}
+
+// Unwrap returns what a caller is told who cannot be helped.
+func (e *Elsewhere) Unwrap() error { return ErrMoving }
+
 // Config are the times and limits of the application.
 type Config struct {
 	// PlaceDeadline is how long after its intent a Place may reach the matcher.
@@ -183,24 +205,31 @@ func New(cfg Config, deps Deps) *App {
 	return &App{cfg: cfg, deps: deps, symbols: newSymbols()}
 }
 
-// rules returns the rules of a listed symbol.
-func (a *App) rules(name string) (symbol.Rules, error) {
-	if r, ok := a.symbols.get(name); ok {
-		return r, nil
+// rules returns the rules of a listed symbol. One that is not known may have been listed
+// through another instance.
+func (a *App) rules(ctx context.Context, name string) (symbol.Rules, error) {
+	if l, ok := a.symbols.get(name); ok {
+		return l.Rules, nil
+	}
+	if name != "" && a.symbols.mayReload(a.deps.Clock.Now()) {
+		if err := a.LoadSymbols(ctx); err != nil {
+			return symbol.Rules{}, err
+		}
+		if l, ok := a.symbols.get(name); ok {
+			return l.Rules, nil
+		}
 	}
 	return symbol.Rules{}, errs.New(errs.KindNotFound, errs.CodeUnknownSymbol, "unknown symbol")
 }
 
-// tradable returns the rules of a symbol that accepts commands now.
-func (a *App) tradable(name string) (symbol.Rules, error) {
-	r, err := a.rules(name)
-	if err != nil {
-		return r, err
+// enter returns the rules of a symbol whose commands this instance takes; its partition
+// stays here until leave is called.
+func (a *App) enter(ctx context.Context, name string) (r symbol.Rules, leave func(), err error) {
+	if r, err = a.rules(ctx, name); err != nil {
+		return r, nil, err
 	}
-	if !a.deps.Book.Ready(r) {
-		return r, errs.New(errs.KindUnavailable, errs.CodeUnavailable, "the matcher is starting")
-	}
-	return r, nil
+	leave, err = a.deps.Book.Enter(r)
+	return r, leave, err
 }
 
 // waitRead waits, bounded, until the order store has applied what a read must see.

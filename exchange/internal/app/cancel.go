@@ -39,10 +39,11 @@ func (a *App) CancelOrder(ctx context.Context, ref OrderRef) (*Canceled, error) 
 	if err != nil {
 		return nil, fmt.Errorf("cancel order: %w", err)
 	}
-	r, err := a.tradable(found.Symbol)
+	r, leave, err := a.enter(ctx, found.Symbol)
 	if err != nil {
 		return nil, fmt.Errorf("cancel order: %w", err)
 	}
+	defer leave()
 	res, err := a.deps.Commands.Cancel(ctx, r, found.ID, ref.Member)
 	if err != nil {
 		return nil, fmt.Errorf("cancel order %d: %w", found.ID, err)
@@ -63,10 +64,11 @@ func (a *App) CancelOrder(ctx context.Context, ref OrderRef) (*Canceled, error) 
 
 // CancelAllOrders cancels all open orders of a member on a symbol.
 func (a *App) CancelAllOrders(ctx context.Context, member int64, name string) (*CanceledAll, error) {
-	r, err := a.tradable(name)
+	r, leave, err := a.enter(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("cancel all orders: %w", err)
 	}
+	defer leave()
 	res, err := a.deps.Commands.CancelAll(ctx, r, member)
 	if err != nil {
 		return nil, fmt.Errorf("cancel all orders: %w", err)
@@ -190,7 +192,7 @@ func (a *App) ListTrades(ctx context.Context, q TradeQuery, after []Position) ([
 		err = a.checkListing(ctx, q.Member, q.Symbol, after)
 	}
 	if err == nil && q.Symbol == "" {
-		_, err = a.rules("")
+		_, err = a.rules(ctx, "")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list trades: %w", err)
@@ -207,7 +209,7 @@ func (a *App) checkListing(ctx context.Context, member int64, name string, after
 		return errs.New(errs.KindInvalidArgument, errs.CodeBadRequest, "no member")
 	}
 	if name != "" {
-		if _, err := a.rules(name); err != nil {
+		if _, err := a.rules(ctx, name); err != nil {
 			return err
 		}
 	}

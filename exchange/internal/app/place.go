@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
 
 	"mscoin/exchange/order"
+	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/symbol"
 )
@@ -41,23 +43,24 @@ func (r *Refused) Error() string {
 func (r *Refused) Unwrap() error { return r.Reason }
 
 // ValidateOrder checks a request as PlaceOrder does, and places nothing.
-func (a *App) ValidateOrder(_ context.Context, req order.Request) error {
-	_, _, err := a.validate(req)
+func (a *App) ValidateOrder(ctx context.Context, req order.Request) error {
+	r, leave, err := a.enter(ctx, req.Symbol)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	_, err = a.validate(r, req)
 	return err
 }
 
 // validate checks a request against the rules and the state of the symbol.
-func (a *App) validate(req order.Request) (symbol.Rules, order.Order, error) {
-	r, err := a.tradable(req.Symbol)
-	if err != nil {
-		return r, order.Order{}, err
-	}
+func (a *App) validate(r symbol.Rules, req order.Request) (order.Order, error) {
 	o, err := order.Validate(r, req)
 	if err != nil {
-		return r, o, fmt.Errorf("validate order: %w", err)
+		return o, fmt.Errorf("validate order: %w", err)
 	}
 	if phase, listed := a.deps.Book.Phase(r); !listed || phase != order.PhaseTrading {
-		return r, o, errs.New(errs.KindFailedPrecondition, errs.CodeMarketClosed, "market is closed")
+		return o, errs.New(errs.KindFailedPrecondition, errs.CodeMarketClosed, "market is closed")
 	}
 	limit := r.MaxOpenOrders
 	if limit == 0 {
@@ -65,9 +68,9 @@ func (a *App) validate(req order.Request) (symbol.Rules, order.Order, error) {
 	}
 	if rests := o.Type == order.Limit && (o.TIF == order.GTC || o.TIF == order.PostOnly); rests &&
 		limit > 0 && a.deps.Book.OpenOrders(r, o.MemberID) >= limit {
-		return r, o, errs.New(errs.KindFailedPrecondition, errs.CodeTooManyOpenOrders, "too many open orders")
+		return o, errs.New(errs.KindFailedPrecondition, errs.CodeTooManyOpenOrders, "too many open orders")
 	}
-	return r, o, nil
+	return o, nil
 }
 
 // PlaceOrder places an order and answers with what the matcher made of it.
@@ -77,7 +80,12 @@ func (a *App) validate(req order.Request) (symbol.Rules, order.Order, error) {
 // was not placed and will not be, though money may be held until the sweeper has
 // looked. KindUnknownOutcome: the order may have been placed, or may be yet.
 func (a *App) PlaceOrder(ctx context.Context, req order.Request) (*Placed, error) {
-	r, o, err := a.validate(req)
+	r, leave, err := a.enter(ctx, req.Symbol)
+	if err != nil {
+		return nil, fmt.Errorf("place order: %w", err)
+	}
+	defer leave()
+	o, err := a.validate(r, req)
 	if err != nil {
 		return nil, err
 	}
@@ -162,18 +170,40 @@ func (a *App) holder(ctx context.Context, o *order.Order) (Found, error) {
 	if err != nil || found.State.Final() {
 		return found, err
 	}
-	r, err := a.rules(found.Symbol)
+	r, err := a.rules(ctx, found.Symbol)
 	if err != nil {
 		return found, err
 	}
-	seq, open := a.deps.Book.Open(r, found.ID)
-	if open {
+	seq, open, known := a.deps.Book.Open(r, found.ID)
+	switch {
+	case open:
 		return found, nil
+	case !known:
+		return a.waitFinal(ctx, found)
 	}
 	if err := a.waitRead(ctx, []Position{{found.Symbol, seq}}); err != nil {
 		return found, err
 	}
 	return a.deps.Store.FindActive(ctx, o.MemberID, o.ClientOrderID)
+}
+
+// finalPoll is how often waitFinal looks.
+const finalPoll = 20 * time.Millisecond
+
+// waitFinal waits, bounded, until an order whose matcher is another instance has ended in
+// the order store. If it is open it stays as it is.
+func (a *App) waitFinal(ctx context.Context, found Found) (Found, error) {
+	end := a.deps.Clock.Now().Add(a.cfg.ReadAfterTimeout)
+	for a.deps.Clock.Now().Before(end) {
+		if err := clock.Sleep(ctx, a.deps.Clock, finalPoll); err != nil {
+			return found, err
+		}
+		again, err := a.deps.Store.FindActive(ctx, found.MemberID, found.ClientOrderID)
+		if err != nil || again.State.Final() {
+			return again, err
+		}
+	}
+	return found, nil
 }
 
 // reusable reports whether the client order id of a stored order may be used again: at

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/zeromicro/go-zero/core/logx"
@@ -101,11 +102,15 @@ func (s *Sweeper) resolve(ctx context.Context, name string, id, member, deadline
 	if _, recently := s.sent[id]; recently {
 		return 0, nil
 	}
-	r, err := s.app.tradable(name)
+	r, leave, err := s.app.enter(ctx, name)
+	if errors.Is(err, ErrMoving) {
+		return 0, nil // its owner sweeps it, now or later
+	}
 	if err != nil {
 		logx.WithContext(ctx).Errorf("sweep: order %d of %s: %v", id, name, err)
 		return 0, nil
 	}
+	defer leave()
 	if err := s.app.deps.Commands.Resolve(ctx, r, id, member, deadlineMs); err != nil {
 		return 0, fmt.Errorf("resolve order %d: %w", id, err)
 	}

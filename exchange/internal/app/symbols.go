@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
 
 	"mscoin/exchange/order"
+	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/symbol"
 )
@@ -21,38 +24,52 @@ type Listed struct {
 	Phase order.Phase
 }
 
+const (
+	// reloadPause bounds how often unknown names make an instance ask the database.
+	reloadPause = 250 * time.Millisecond
+	// refreshPause is how old what is shown of symbols of other instances may be.
+	refreshPause = time.Second
+)
+
 // symbols caches the rules; they are few and change rarely.
 type symbols struct {
-	mu sync.RWMutex
-	by map[string]symbol.Rules
+	mu       sync.RWMutex
+	by       map[string]Listed
+	reloaded time.Time
 }
 
-func newSymbols() *symbols { return &symbols{by: map[string]symbol.Rules{}} }
+func newSymbols() *symbols { return &symbols{by: map[string]Listed{}} }
 
-func (s *symbols) get(name string) (symbol.Rules, bool) {
+func (s *symbols) get(name string) (Listed, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	r, ok := s.by[name]
-	return r, ok
+	l, ok := s.by[name]
+	return l, ok
 }
 
-func (s *symbols) put(all ...symbol.Rules) {
+func (s *symbols) put(all ...Listed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range all {
-		s.by[r.Name] = r
+	for _, l := range all {
+		s.by[l.Name] = l
 	}
 }
 
-func (s *symbols) list() []symbol.Rules {
+// mayReload reports whether the last reload is long enough ago, and notes this one.
+func (s *symbols) mayReload(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.reloaded) < reloadPause {
+		return false
+	}
+	s.reloaded = now
+	return true
+}
+
+func (s *symbols) list() []Listed {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	all := make([]symbol.Rules, 0, len(s.by))
-	for _, r := range s.by {
-		all = append(all, r)
-	}
-	slices.SortFunc(all, func(a, b symbol.Rules) int { return cmp.Compare(a.Name, b.Name) })
-	return all
+	return slices.SortedFunc(maps.Values(s.by), func(a, b Listed) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 // LoadSymbols reads the rules of all symbols.
@@ -65,12 +82,31 @@ func (a *App) LoadSymbols(ctx context.Context) error {
 	return nil
 }
 
-// RepairSymbols tells the matcher the symbols that it does not know, because a
-// listing was interrupted. It returns when it knows all.
-func (a *App) RepairSymbols(ctx context.Context) error {
-	for _, r := range a.symbols.list() {
-		if err := a.announce(ctx, r); err != nil {
-			return fmt.Errorf("repair listing of %s: %w", r.Name, err)
+// FollowSymbols reads the rules again and again until ctx ends: symbols are listed, and
+// phases set, through other instances too.
+func (a *App) FollowSymbols(ctx context.Context) error {
+	for {
+		if err := clock.Sleep(ctx, a.deps.Clock, refreshPause); err != nil {
+			return nil //nolint:nilerr // asked to stop
+		}
+		if err := a.LoadSymbols(ctx); err != nil && ctx.Err() == nil {
+			logx.WithContext(ctx).Errorf("%v", err)
+		}
+	}
+}
+
+// RepairSymbols tells the matcher the symbols of a partition that it does not know, because
+// a listing was interrupted. It returns when it knows all.
+func (a *App) RepairSymbols(ctx context.Context, partition int) error {
+	if err := a.LoadSymbols(ctx); err != nil {
+		return err
+	}
+	for _, l := range a.symbols.list() {
+		if l.Partition != partition {
+			continue
+		}
+		if err := a.announce(ctx, l.Rules); err != nil {
+			return fmt.Errorf("repair listing of %s: %w", l.Name, err)
 		}
 	}
 	return nil
@@ -80,21 +116,24 @@ func (a *App) RepairSymbols(ctx context.Context) error {
 func (a *App) ListSymbols(context.Context) []Listed {
 	all := a.symbols.list()
 	out := make([]Listed, 0, len(all))
-	for _, r := range all {
-		out = append(out, a.listed(r))
+	for _, l := range all {
+		out = append(out, a.listed(l))
 	}
 	return out
 }
 
 // Symbol returns the rules of a listed symbol.
-func (a *App) Symbol(name string) (symbol.Rules, bool) { return a.symbols.get(name) }
+func (a *App) Symbol(ctx context.Context, name string) (symbol.Rules, error) {
+	return a.rules(ctx, name)
+}
 
-func (a *App) listed(r symbol.Rules) Listed {
-	phase, ok := a.deps.Book.Phase(r)
-	if !ok {
-		phase = order.PhaseHalt
+// listed shows the phase as the matcher has it; of a symbol whose matcher is elsewhere, as
+// the order store had it a moment ago.
+func (a *App) listed(l Listed) Listed {
+	if phase, ok := a.deps.Book.Phase(l.Rules); ok {
+		l.Phase = phase
 	}
-	return Listed{Rules: r, Phase: phase}
+	return l
 }
 
 // CreateSymbol lists a symbol: the rules are stored, then the matcher is told, and
@@ -111,11 +150,12 @@ func (a *App) CreateSymbol(ctx context.Context, r symbol.Rules) (Listed, error) 
 	if err != nil {
 		return Listed{}, fmt.Errorf("create symbol %s: %w", r.Name, err)
 	}
-	a.symbols.put(stored)
+	l := Listed{Rules: stored, Phase: order.PhaseTrading}
+	a.symbols.put(l)
 	if err := a.announce(ctx, stored); err != nil {
 		return Listed{}, fmt.Errorf("create symbol %s: %w", r.Name, err)
 	}
-	return a.listed(stored), nil
+	return a.listed(l), nil
 }
 
 // checkNewSymbol checks the rules, and that both coins are kept with the scale the
@@ -156,8 +196,8 @@ func (a *App) sameSymbol(ctx context.Context, r symbol.Rules) (symbol.Rules, err
 			continue
 		}
 		r.Partition = stored.Partition
-		if stored == r {
-			return stored, nil
+		if stored.Rules == r {
+			return r, nil
 		}
 	}
 	return symbol.Rules{}, errs.New(errs.KindAlreadyExists, errs.CodeSymbolExists, "symbol is listed with other rules")
@@ -165,11 +205,13 @@ func (a *App) sameSymbol(ctx context.Context, r symbol.Rules) (symbol.Rules, err
 
 // announce tells the matcher a symbol, unless it knows it.
 func (a *App) announce(ctx context.Context, r symbol.Rules) error {
+	leave, err := a.deps.Book.Enter(r)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if _, known := a.deps.Book.Phase(r); known {
 		return nil
-	}
-	if !a.deps.Book.Ready(r) {
-		return errs.New(errs.KindUnavailable, errs.CodeUnavailable, "the matcher is starting")
 	}
 	res, err := a.deps.Commands.SetRules(ctx, r)
 	if err != nil {
@@ -184,10 +226,11 @@ func (a *App) announce(ctx context.Context, r symbol.Rules) error {
 
 // SetSymbolPhase halts, restricts or resumes a symbol.
 func (a *App) SetSymbolPhase(ctx context.Context, name string, phase order.Phase) (Listed, error) {
-	r, err := a.tradable(name)
+	r, leave, err := a.enter(ctx, name)
 	if err != nil {
 		return Listed{}, fmt.Errorf("set phase of symbol: %w", err)
 	}
+	defer leave()
 	if phase < order.PhaseTrading || phase > order.PhaseHalt {
 		return Listed{}, errs.New(errs.KindInvalidArgument, errs.CodeBadRequest, "no such phase")
 	}

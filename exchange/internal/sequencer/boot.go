@@ -32,6 +32,13 @@ var (
 	ErrDatabaseLost = errors.New("database does not belong to the log")
 )
 
+// Refusal reports whether err says that the logs and the database contradict each other:
+// starting again cannot help.
+func Refusal(err error) bool {
+	return slices.ContainsFunc([]error{ErrCommandLogTruncated, ErrCommandLogLost, ErrOutputLost, ErrDiverged, ErrDatabaseLost},
+		func(refusal error) bool { return errors.Is(err, refusal) })
+}
+
 // plan is what a boot has found out before the replay.
 type plan struct {
 	commandEnd int64 // end of the command log at boot

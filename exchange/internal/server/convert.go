@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -33,18 +34,18 @@ func requestOf(o *exchangepb.NewOrder) order.Request {
 }
 
 // order converts a stored order by the rules of its symbol.
-func (s *Server) order(found *app.Found) (*exchangepb.Order, error) {
-	r, ok := s.app.Symbol(found.Symbol)
-	if !ok {
-		return nil, fmt.Errorf("show order %d: rules of %q are not loaded", found.ID, found.Symbol)
+func (s *Server) order(ctx context.Context, found *app.Found) (*exchangepb.Order, error) {
+	r, err := s.app.Symbol(ctx, found.Symbol)
+	if err != nil {
+		return nil, fmt.Errorf("show order %d of %q: %w", found.ID, found.Symbol, err)
 	}
 	return orderOf(r, found), nil
 }
 
-func (s *Server) orders(found []app.Found) ([]*exchangepb.Order, error) {
+func (s *Server) orders(ctx context.Context, found []app.Found) ([]*exchangepb.Order, error) {
 	all := make([]*exchangepb.Order, len(found))
 	for i := range found {
-		o, err := s.order(&found[i])
+		o, err := s.order(ctx, &found[i])
 		if err != nil {
 			return nil, err
 		}

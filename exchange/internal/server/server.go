@@ -22,11 +22,13 @@ const maxShown = 10_000
 type Server struct {
 	exchangepb.UnimplementedExchangeServiceServer
 
-	app *app.App
+	app    *app.App
+	owners Owners
 }
 
-// New returns a server.
-func New(a *app.App) *Server { return &Server{app: a} }
+// New returns a server. Commands of partitions that this instance does not own are sent on
+// to their owner; everything else is answered here.
+func New(a *app.App, owners Owners) *Server { return &Server{app: a, owners: owners} }
 
 // PlaceOrder implements the service.
 func (s *Server) PlaceOrder(ctx context.Context, req *exchangepb.PlaceOrderRequest) (*exchangepb.PlaceOrderResponse, error) {
@@ -37,7 +39,7 @@ func (s *Server) PlaceOrder(ctx context.Context, req *exchangepb.PlaceOrderReque
 		}
 	}
 	if err != nil {
-		return nil, err
+		return elsewhere(ctx, s, req, err, exchangepb.ExchangeServiceClient.PlaceOrder)
 	}
 	res := &exchangepb.PlaceOrderResponse{
 		Order: orderOf(p.Rules, &p.Order), Position: positionOf(p.Position), TouchedMemberIds: p.Touched,
@@ -52,7 +54,7 @@ func (s *Server) PlaceOrder(ctx context.Context, req *exchangepb.PlaceOrderReque
 // ValidateOrder implements the service.
 func (s *Server) ValidateOrder(ctx context.Context, req *exchangepb.ValidateOrderRequest) (*exchangepb.ValidateOrderResponse, error) {
 	if err := s.app.ValidateOrder(ctx, requestOf(req.GetOrder())); err != nil {
-		return nil, err
+		return elsewhere(ctx, s, req, err, exchangepb.ExchangeServiceClient.ValidateOrder)
 	}
 	return &exchangepb.ValidateOrderResponse{}, nil
 }
@@ -63,9 +65,9 @@ func (s *Server) CancelOrder(ctx context.Context, req *exchangepb.CancelOrderReq
 		Member: req.GetMemberId(), Symbol: req.GetSymbol(), OrderID: req.GetOrderId(), ClientOrderID: req.GetClientOrderId(),
 	})
 	if err != nil {
-		return nil, err
+		return elsewhere(ctx, s, req, err, exchangepb.ExchangeServiceClient.CancelOrder)
 	}
-	o, err := s.order(&c.Order)
+	o, err := s.order(ctx, &c.Order)
 	if err != nil {
 		return nil, err
 	}
@@ -76,9 +78,9 @@ func (s *Server) CancelOrder(ctx context.Context, req *exchangepb.CancelOrderReq
 func (s *Server) CancelAllOrders(ctx context.Context, req *exchangepb.CancelAllOrdersRequest) (*exchangepb.CancelAllOrdersResponse, error) {
 	c, err := s.app.CancelAllOrders(ctx, req.GetMemberId(), req.GetSymbol())
 	if err != nil {
-		return nil, err
+		return elsewhere(ctx, s, req, err, exchangepb.ExchangeServiceClient.CancelAllOrders)
 	}
-	orders, err := s.orders(c.Orders[:min(len(c.Orders), maxShown)])
+	orders, err := s.orders(ctx, c.Orders[:min(len(c.Orders), maxShown)])
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +95,7 @@ func (s *Server) GetOrder(ctx context.Context, req *exchangepb.GetOrderRequest) 
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.order(&found)
+	o, err := s.order(ctx, &found)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +108,7 @@ func (s *Server) ListOpenOrders(ctx context.Context, req *exchangepb.ListOpenOrd
 	if err != nil {
 		return nil, err
 	}
-	orders, err := s.orders(found)
+	orders, err := s.orders(ctx, found)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +124,7 @@ func (s *Server) ListOrders(ctx context.Context, req *exchangepb.ListOrdersReque
 	if err != nil {
 		return nil, err
 	}
-	orders, err := s.orders(found)
+	orders, err := s.orders(ctx, found)
 	if err != nil {
 		return nil, err
 	}
@@ -139,9 +141,9 @@ func (s *Server) ListTrades(ctx context.Context, req *exchangepb.ListTradesReque
 	if err != nil {
 		return nil, err
 	}
-	r, ok := s.app.Symbol(req.GetSymbol())
-	if !ok {
-		return nil, fmt.Errorf("list trades: rules of %q are not loaded", req.GetSymbol())
+	r, err := s.app.Symbol(ctx, req.GetSymbol())
+	if err != nil {
+		return nil, fmt.Errorf("list trades: %w", err)
 	}
 	res := &exchangepb.ListTradesResponse{}
 	for i := range trades {
@@ -176,8 +178,8 @@ func (s *Server) CreateSymbol(ctx context.Context, req *exchangepb.CreateSymbolR
 		return nil, err
 	}
 	l, err := s.app.CreateSymbol(ctx, r)
-	if err != nil {
-		return nil, err
+	if err != nil { // it is stored already, and listing it again is no error
+		return elsewhere(ctx, s, req, err, exchangepb.ExchangeServiceClient.CreateSymbol)
 	}
 	return &exchangepb.CreateSymbolResponse{Symbol: symbolOf(l)}, nil
 }
@@ -190,7 +192,7 @@ func (s *Server) SetSymbolPhase(ctx context.Context, req *exchangepb.SetSymbolPh
 	}
 	l, err := s.app.SetSymbolPhase(ctx, req.GetSymbol(), phase)
 	if err != nil {
-		return nil, err
+		return elsewhere(ctx, s, req, err, exchangepb.ExchangeServiceClient.SetSymbolPhase)
 	}
 	return &exchangepb.SetSymbolPhaseResponse{Symbol: symbolOf(l)}, nil
 }

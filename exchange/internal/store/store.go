@@ -271,14 +271,14 @@ func (s *Store) Intents(ctx context.Context, beforeMs int64, limit int) ([]app.F
 }
 
 // Symbols implements app.Store.
-func (s *Store) Symbols(ctx context.Context) ([]symbol.Rules, error) {
+func (s *Store) Symbols(ctx context.Context) ([]app.Listed, error) {
 	var rows []coinRow
 	if err := s.db.Read(ctx).Order("symbol").Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("read symbols: %w", err)
 	}
-	all := make([]symbol.Rules, len(rows))
+	all := make([]app.Listed, len(rows))
 	for i := range rows {
-		all[i] = rows[i].rules()
+		all[i] = app.Listed{Rules: rows[i].rules(), Phase: order.Phase(rows[i].Phase)}
 	}
 	return all, nil
 }

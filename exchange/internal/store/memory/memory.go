@@ -26,7 +26,7 @@ type Store struct {
 	Trades map[TradeKey]order.Trade
 
 	active  map[clientKey]int64
-	symbols map[string]symbol.Rules
+	symbols map[string]app.Listed
 }
 
 // Row is a stored order. Active says that no other order may have its client order id.
@@ -51,7 +51,7 @@ type clientKey struct {
 func New() *Store {
 	return &Store{
 		DB: memory.New(), Rows: map[int64]Row{}, Trades: map[TradeKey]order.Trade{},
-		active: map[clientKey]int64{}, symbols: map[string]symbol.Rules{},
+		active: map[clientKey]int64{}, symbols: map[string]app.Listed{},
 	}
 }
 
@@ -200,8 +200,8 @@ func (s *Store) ListTrades(_ context.Context, q app.TradeQuery) ([]order.Trade, 
 }
 
 // Symbols implements app.Store.
-func (s *Store) Symbols(context.Context) ([]symbol.Rules, error) {
-	all := make([]symbol.Rules, 0, len(s.symbols))
+func (s *Store) Symbols(context.Context) ([]app.Listed, error) {
+	all := make([]app.Listed, 0, len(s.symbols))
 	for _, name := range slices.Sorted(maps.Keys(s.symbols)) {
 		all = append(all, s.symbols[name])
 	}
@@ -219,7 +219,7 @@ func (s *Store) InsertSymbol(_ context.Context, r symbol.Rules, partitions int) 
 			counts[other.Partition]++
 		}
 		r.Partition = slices.Index(counts, slices.Min(counts))
-		memory.Put(s.DB, s.symbols, r.Name, r)
+		memory.Put(s.DB, s.symbols, r.Name, app.Listed{Rules: r, Phase: order.PhaseTrading})
 		return nil
 	})
 	if err != nil {
@@ -230,6 +230,12 @@ func (s *Store) InsertSymbol(_ context.Context, r symbol.Rules, partitions int) 
 
 // Apply writes a batch within the running transaction, as store.Apply does.
 func (s *Store) Apply(b *order.Batch) error {
+	for name, phase := range b.Phases {
+		if l, ok := s.symbols[name]; ok {
+			l.Phase = phase
+			memory.Put(s.DB, s.symbols, name, l)
+		}
+	}
 	for i := range b.Updates {
 		u := &b.Updates[i]
 		row, ok := s.Rows[u.OrderID]
