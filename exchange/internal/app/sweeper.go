@@ -42,10 +42,6 @@ func (s *Sweeper) Run(ctx context.Context) error {
 func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
 	now := s.app.deps.Clock.NowMs()
 	s.forget(now)
-	// Another instance may have listed a symbol since this one has started.
-	if err := s.app.LoadSymbols(ctx); err != nil {
-		return 0, err
-	}
 	before := now - s.app.cfg.SweepAfter.Milliseconds()
 	intents, err := s.app.deps.Store.Intents(ctx, before, s.app.cfg.SweepBatch)
 	if err != nil {

@@ -28,16 +28,16 @@ type noHolds struct{ app.Wallet }
 
 func (noHolds) StaleHolds(context.Context, int64, int) ([]app.StaleHold, error) { return nil, nil }
 
-// ready is a matcher that answers.
-type ready struct{ app.Book }
+// here is a matcher that answers.
+type here struct{ app.Book }
 
-func (ready) Ready(symbol.Rules) bool { return true }
+func (here) Enter(symbol.Rules) (func(), error) { return func() {}, nil }
 
 func TestSweeper_Sweep(t *testing.T) {
 	t.Run("intents on a symbol that another instance has listed since are resolved too (H1)", func(t *testing.T) {
 		ctx, store, commands := t.Context(), memory.New(), &asked{}
 		a := app.New(app.Config{SweepBatch: 10}, app.Deps{
-			Store: store, Wallet: noHolds{}, Commands: commands, Book: ready{}, Clock: clock.NewFake(time.UnixMilli(1000)),
+			Store: store, Wallet: noHolds{}, Commands: commands, Book: here{}, Clock: clock.NewFake(time.UnixMilli(1000)),
 		})
 		if err := a.LoadSymbols(ctx); err != nil {
 			t.Fatal(err)
