@@ -19,16 +19,9 @@ import (
 	"mscoin/mscoin-common/stream"
 )
 
-const (
-	// drainPatience bounds how long a partition that is handed over waits for the requests
-	// in it.
-	drainPatience = 2 * time.Second
-	// restartPause is before a partition that broke is started anew, and grows up to
-	// maxRestartPause; one that ran for steadyRun has recovered.
-	restartPause    = 100 * time.Millisecond
-	maxRestartPause = 5 * time.Second
-	steadyRun       = 30 * time.Second
-)
+// drainPatience bounds how long a partition that is handed over waits for the requests in
+// it.
+const drainPatience = 2 * time.Second
 
 // partition is a place for what runs while this instance owns the partition.
 type partition struct {
@@ -112,27 +105,14 @@ func (s *Service) newRun(p int) (*run, error) {
 // own is the work on a partition: runs, one after the other, until the lease is over.
 func (s *Service) own(ctx context.Context, l lease.Lease) {
 	place := &s.partitions[l.Partition]
-	pause := restartPause
-	for ctx.Err() == nil {
-		began := s.clk.Now()
-		err := s.runOnce(ctx, l.Partition)
-		if ctx.Err() != nil {
-			break
-		}
+	defer place.failure.Store(nil)
+	lease.Repeat(ctx, s.clk, func(ctx context.Context) error { return s.runOnce(ctx, l.Partition) }, func(err error) {
 		place.failure.Store(&err)
 		logx.Errorf("partition %d, epoch %d: %v", l.Partition, l.Epoch, err)
 		if s.cfg.Lease.Mode == lease.Static && refusal(err) {
 			s.group.Fail(err) // nobody else could do better
 		}
-		if s.clk.Now().Sub(began) > steadyRun {
-			pause = restartPause
-		}
-		if clock.Sleep(ctx, s.clk, pause) != nil {
-			break
-		}
-		pause = min(2*pause, maxRestartPause)
-	}
-	place.failure.Store(nil)
+	})
 }
 
 // refusal reports whether the logs and the database contradict each other, so that no

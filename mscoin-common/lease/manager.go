@@ -24,7 +24,7 @@ const (
 	// minPatience bounds the database's time for one round from below.
 	minPatience = 250 * time.Millisecond
 	// stopPatience bounds how long a stop waits for the work to end.
-	stopPatience = 5 * time.Second
+	stopPatience = 3500 * time.Millisecond
 )
 
 // Work works on a partition until ctx ends; when it returns, nothing of it may be at work
@@ -92,7 +92,7 @@ func (m *Manager) Poke() {
 }
 
 // Run keeps the leases of an instance that answers on endpoint until ctx ends; then it has the work end in order and gives the
-// leases back, within five seconds. A database that does not answer is asked again; the
+// leases back, within four seconds. A database that does not answer is asked again; the
 // leases that could not be renewed are given up meanwhile. ErrReplaced: see there.
 func (m *Manager) Run(ctx context.Context, endpoint string) error {
 	m.keeper.me.Endpoint = endpoint

@@ -6,6 +6,7 @@ import (
 
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/lease"
 )
 
 // Config is everything the service can be told.
@@ -14,6 +15,9 @@ type Config struct {
 	Name string `json:",default=wallet"`
 	// ListenOn is host:port of the gRPC server; port 0 takes a free one.
 	ListenOn string `json:",default=127.0.0.1:8103"`
+	// Endpoint is host:port at which others reach this instance; empty is where it listens,
+	// with the machine's name when it listens everywhere.
+	Endpoint string `json:",optional"`
 	// InternalToken must come with every request; the services share it.
 	InternalToken string
 	// Database is where the money is booked.
@@ -24,6 +28,8 @@ type Config struct {
 	Redis RedisConfig
 	// Partitions is the number of partitions of the money topics; it must be theirs.
 	Partitions int `json:",default=1,range=[1:1024]"`
+	// Lease says how instances share the settlement of the partitions.
+	Lease lease.Config `json:",optional"`
 	// SettleBatch is how many records one settlement transaction takes at most.
 	SettleBatch int `json:",default=1000,range=[1:2000]"`
 }
@@ -57,6 +63,7 @@ func (c *Config) SetDefaults() {
 	if c.Partitions == 0 {
 		c.Partitions = 1
 	}
+	c.Lease.SetDefaults()
 	if c.SettleBatch == 0 {
 		c.SettleBatch = defaultBatch
 	}
@@ -75,7 +82,7 @@ func (c *Config) Validate() error {
 	check(len(c.Kafka.Brokers) > 0, "Kafka.Brokers is missing")
 	check(c.Partitions >= 1 && c.Partitions <= maxPartitions, "Partitions must be 1 to 1024")
 	check(c.SettleBatch >= 1 && c.SettleBatch <= maxBatch, "SettleBatch must be 1 to 2000")
-	if err := errors.Join(problems...); err != nil {
+	if err := errors.Join(append(problems, c.Lease.Validate())...); err != nil {
 		return fmt.Errorf("configuration of wallet: %w", err)
 	}
 	return nil

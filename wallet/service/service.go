@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/lease"
 	"mscoin/mscoin-common/lifecycle"
 	"mscoin/mscoin-common/lock"
 	"mscoin/mscoin-common/rpc"
@@ -42,15 +42,21 @@ const (
 
 // Service is the wallet. Make it with New, then call Run once.
 type Service struct {
-	cfg       Config
-	clk       clock.Clock
-	db        *database.DB
-	bus       *bus.Client
-	redis     redis.UniversalClient // nil without locks
-	store     *store.Store
-	consumers []*stream.Consumer
-	app       *app.App
-	server    *rpc.Server
+	cfg      Config
+	clk      clock.Clock
+	db       *database.DB
+	bus      *bus.Client
+	redis    redis.UniversalClient // nil without locks
+	store    *store.Store
+	settle   *consumer.Settlement
+	progress *stream.Progress
+	app      *app.App
+	server   *rpc.Server
+	group    *lifecycle.Group
+
+	leases *lease.Manager
+	// consumers are those of the partitions that are settled here.
+	consumers []atomic.Pointer[stream.Consumer]
 
 	serving atomic.Bool
 }
@@ -62,7 +68,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, clk: clock.Real()}
+	s := &Service{cfg: cfg, clk: clock.Real(), consumers: make([]atomic.Pointer[stream.Consumer], cfg.Partitions)}
 	if err := s.build(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("wallet: %w", err), s.Close())
 	}
@@ -83,11 +89,12 @@ func (s *Service) build(ctx context.Context) (err error) {
 		return err
 	}
 	s.store = store.New(s.db, s.clk)
-	progress := stream.NewProgress(stream.DatabaseStore(s.db), s.clk, consumer.Name)
-	if err = s.buildConsumers(s.store, progress); err != nil {
+	s.progress = stream.NewProgress(stream.DatabaseStore(s.db), s.clk, consumer.Name)
+	s.settle = consumer.New(s.store, s.locker(), s.clk)
+	if err = s.newLeases(ctx); err != nil {
 		return err
 	}
-	s.app = app.New(s.store, progress, s.clk)
+	s.app = app.New(s.store, s.progress, s.clk)
 	s.server, err = rpc.NewServer(
 		rpc.ServerConfig{Name: s.cfg.Name, ListenOn: s.cfg.ListenOn, InternalToken: s.cfg.InternalToken},
 		func(g *grpc.Server) {
@@ -101,31 +108,17 @@ func (s *Service) build(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *Service) buildConsumers(st *store.Store, progress *stream.Progress) error {
-	var locks consumer.Locker
-	if s.cfg.Redis.Addr != "" {
-		s.redis = redis.NewClient(&redis.Options{
-			Addr: s.cfg.Redis.Addr, Password: s.cfg.Redis.Password,
-			MaxRetries: -1, ContextTimeoutEnabled: true, // a lock that was taken twice would wait for itself
-			DialTimeout: redisTimeout, ReadTimeout: redisTimeout, WriteTimeout: redisTimeout, PoolTimeout: redisTimeout,
-		})
-		locks = lock.New(s.redis, s.clk)
+// locker returns the member locks, nil without Redis.
+func (s *Service) locker() consumer.Locker {
+	if s.cfg.Redis.Addr == "" {
+		return nil
 	}
-	settle := consumer.New(st, locks, s.clk)
-	for partition := range s.cfg.Partitions {
-		c, err := stream.New(
-			stream.Config{Name: consumer.Name, Topic: bus.TopicSettle, Partition: partition, MaxBatch: s.cfg.SettleBatch},
-			stream.Deps{
-				Bus: stream.ClientBus(s.bus), Store: stream.DatabaseStore(s.db), Clock: s.clk, Progress: progress,
-				Apply: settle.Apply, Around: settle.Around,
-			},
-		)
-		if err != nil {
-			return err
-		}
-		s.consumers = append(s.consumers, c)
-	}
-	return nil
+	s.redis = redis.NewClient(&redis.Options{
+		Addr: s.cfg.Redis.Addr, Password: s.cfg.Redis.Password,
+		MaxRetries: -1, ContextTimeoutEnabled: true, // a lock that was taken twice would wait for itself
+		DialTimeout: redisTimeout, ReadTimeout: redisTimeout, WriteTimeout: redisTimeout, PoolTimeout: redisTimeout,
+	})
+	return lock.New(s.redis, s.clk)
 }
 
 // Run serves until ctx ends or something breaks for good, and then stops in order
@@ -134,15 +127,14 @@ func (s *Service) buildConsumers(st *store.Store, progress *stream.Progress) err
 // and so is an empty database under a log that is not.
 func (s *Service) Run(ctx context.Context) error {
 	g := lifecycle.New()
+	s.group = g
 	g.StopTimeout = stopTimeout
 	g.Signals = []os.Signal{} // signals belong to the process, which ends ctx
 	g.Add("connections", nil, func(context.Context) error { return s.Close() })
 	g.Add("log", s.checkLog, nil)
-	for i, c := range s.consumers {
-		g.Go("settlement "+strconv.Itoa(i), c.Run)
-	}
 	g.Go("holds", s.app.Run)
 	g.Add("rpc", s.server.Start, s.server.Stop)
+	g.Go("leases", s.keepLeases)
 	g.Add("ready", s.setServing(true), s.setServing(false))
 	return g.Run(ctx)
 }
@@ -167,7 +159,11 @@ func (s *Service) checkLogOnce(ctx context.Context) error {
 	if err := s.bus.AssertTopics(ctx, []bus.Topic{{Name: bus.TopicSettle, Partitions: s.cfg.Partitions}}); err != nil {
 		return err
 	}
-	for _, c := range s.consumers {
+	for partition := range s.cfg.Partitions {
+		c, err := s.newConsumer(partition)
+		if err != nil {
+			return err
+		}
 		if err := c.Check(ctx); err != nil {
 			return err
 		}
@@ -228,9 +224,14 @@ func (s *Service) Ready(ctx context.Context) error {
 	if !s.serving.Load() {
 		return errors.New("wallet is not serving")
 	}
-	for _, c := range s.consumers {
-		if err := c.Stopped(); err != nil {
-			return fmt.Errorf("settlement stands still: %w", err)
+	if !s.leases.Joined() {
+		return errors.New("wallet has not joined the other instances")
+	}
+	for i := range s.consumers {
+		if c := s.consumers[i].Load(); c != nil {
+			if err := c.Stopped(); err != nil {
+				return fmt.Errorf("settlement stands still: %w", err)
+			}
 		}
 	}
 	var one int

@@ -14,6 +14,7 @@ import (
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/errs"
+	"mscoin/mscoin-common/lease"
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/testkit"
@@ -33,6 +34,7 @@ type running struct {
 	broker string
 	redis  string
 	db     database.Config
+	leases lease.Config
 	client walletpb.WalletServiceClient
 	stop   func()
 	seq    int64
@@ -41,7 +43,7 @@ type running struct {
 
 func start(t *testing.T, db database.Config) *running {
 	t.Helper()
-	r := &running{t: t, broker: testkit.BrokerAddr(t, 1), redis: testkit.RedisServer(t).Addr(), db: db}
+	r := &running{t: t, broker: testkit.BrokerAddr(t, 1), redis: testkit.RedisServer(t).Addr(), db: db, leases: lease.Config{Mode: lease.Static}}
 	r.run()
 	return r
 }
@@ -49,7 +51,7 @@ func start(t *testing.T, db database.Config) *running {
 func (r *running) config() walletsvc.Config {
 	return walletsvc.Config{
 		ListenOn: "127.0.0.1:0", InternalToken: token, Database: r.db, Kafka: bus.Config{Brokers: []string{r.broker}},
-		Redis: walletsvc.RedisConfig{Addr: r.redis}, Partitions: 1,
+		Redis: walletsvc.RedisConfig{Addr: r.redis}, Partitions: 1, Lease: r.leases,
 	}
 }
 

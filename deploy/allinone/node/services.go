@@ -67,6 +67,7 @@ func (n *node) wallet(ctx context.Context) (service, error) {
 	cfg := walletsvc.Config{
 		ListenOn: anyPort, InternalToken: n.secrets.InternalToken, Database: n.database("wallet"), Kafka: n.kafka(),
 		Redis: walletsvc.RedisConfig{Addr: n.redis.Addr()}, Partitions: partitions,
+		Lease: alone,
 	}
 	cfg.SetDefaults()
 	return walletsvc.New(ctx, cfg)
