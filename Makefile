@@ -46,6 +46,10 @@ bin/mscoin:
 test: ## run every test that this machine can, and tell which were left out (ON=stack: with the stack's servers)
 	@$(if $(STACK_RUN),$(STACK) test,) go run ./tools/testrun -ldflags='-s -w' -timeout $(or $(TEST_TIMEOUT),9m) ./...
 
+.PHONY: failover
+failover: ## kill 50 owners of partitions and 25 settling wallets under load, and measure how long trading stops
+	MSCOIN_TEST_FAILOVERS=75 go test ./deploy/allinone -run TestServices_Failover -count=1 -v -timeout 60m
+
 .PHONY: test-race
 test-race: ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./...

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,12 +25,13 @@ import (
 // installation is every service as a process of its own, started from the
 // configuration files of the repository with nothing changed but addresses and the database.
 type installation struct {
-	t       *testing.T
-	dir     string
-	env     []string
-	replace *strings.Replacer
-	base    string
-	admin   string
+	t     *testing.T
+	dir   string
+	env   []string
+	pairs []string            // what is replaced in the configuration files
+	addr  map[string][]string // of the instances of each service
+	base  string
+	admin string
 }
 
 func secret() string {
@@ -38,9 +40,10 @@ func secret() string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-func newInstallation(t *testing.T) *installation {
+// newInstallation prepares one instance of each service, and more of some.
+func newInstallation(t *testing.T, more ...string) *installation {
 	t.Helper()
-	in := &installation{t: t, dir: t.TempDir(), admin: secret()}
+	in := &installation{t: t, dir: t.TempDir(), admin: secret(), addr: map[string][]string{}}
 	broker, err := embedded.StartBroker(embedded.Config{Dir: filepath.Join(in.dir, "broker")})
 	if err != nil {
 		t.Fatal(err)
@@ -61,14 +64,19 @@ func newInstallation(t *testing.T) *installation {
 	}
 	gateway := freeAddr(t)
 	in.base = "http://" + gateway
-	pairs := []string{
+	in.pairs = []string{
 		"127.0.0.1:9092", broker.Addr(), "127.0.0.1:6379", redis.Addr(), "0.0.0.0:8080", gateway,
-		"Dialect: mysql", "Dialect: sqlite", "Partitions: 1", "Partitions: 3", "OrdersPer10s: 100", "OrdersPer10s: 100000",
+		"Dialect: mysql", "Dialect: sqlite", "Partitions: 1", "Partitions: 3", "OrdersPer10s: 100", "OrdersPer10s: 1000000",
+		"OrdersPerDay: 200000", "OrdersPerDay: 100000000", "WeightPerMinute: 6000", "WeightPerMinute: -1",
 	}
-	for port := 8101; port <= 8104; port++ {
-		pairs = append(pairs, fmt.Sprintf("127.0.0.1:%d", port), freeAddr(t))
+	for i, svc := range []string{"ucenter", "exchange", "wallet", "market"} {
+		for range 1 + count(more, svc) {
+			in.addr[svc] = append(in.addr[svc], freeAddr(t))
+		}
+		here := fmt.Sprintf("127.0.0.1:%d", 8101+i)
+		in.pairs = append(in.pairs, "["+here+"]", "["+strings.Join(in.addr[svc], ", ")+"]",
+			"- "+here, "- "+strings.Join(in.addr[svc], "\n    - "))
 	}
-	in.replace = strings.NewReplacer(pairs...)
 	in.env = []string{
 		"MSCOIN_INTERNAL_TOKEN=" + secret(), "MSCOIN_ADMIN_TOKEN=" + in.admin, "MSCOIN_REDIS_PASSWORD=",
 		"MSCOIN_UCENTER_ACCESS_SECRET=" + secret(), "MSCOIN_UCENTER_MASTER_KEY=" + secret(), "MSCOIN_UCENTER_HASH_KEY=" + secret(),
@@ -79,15 +87,33 @@ func newInstallation(t *testing.T) *installation {
 	return in
 }
 
-func (in *installation) start(svc string) *process {
+func count(all []string, one string) int {
+	n := 0
+	for _, s := range all {
+		if s == one {
+			n++
+		}
+	}
+	return n
+}
+
+func (in *installation) start(svc string) *process { return in.startInstance(svc, 0) }
+
+// startInstance starts instance i of a service.
+func (in *installation) startInstance(svc string, i int) *process {
 	in.t.Helper()
 	file := filepath.Join("..", "..", svc, "etc", svc+".yaml")
 	content, err := os.ReadFile(file)
 	if err != nil {
 		in.t.Fatal(err)
 	}
-	changed := filepath.Join(in.dir, svc+".yaml")
-	if err := os.WriteFile(changed, []byte(in.replace.Replace(string(content))), 0o600); err != nil {
+	pairs := in.pairs
+	if len(in.addr[svc]) > 0 {
+		old := regexp.MustCompile(`ListenOn: \S+`).FindString(string(content))
+		pairs = append(slices.Clone(pairs), old, "ListenOn: "+in.addr[svc][i])
+	}
+	changed := filepath.Join(in.dir, fmt.Sprintf("%s-%d.yaml", svc, i))
+	if err := os.WriteFile(changed, []byte(strings.NewReplacer(pairs...).Replace(string(content))), 0o600); err != nil {
 		in.t.Fatal(err)
 	}
 	return start(in.t, program(in.t, "mscoin/"+svc), in.env, "-f", changed)
@@ -138,12 +164,12 @@ func (in *installation) must(path, header, token string, body any) map[string]an
 }
 
 // member creates and funds a member over the operator's API, and makes its key over the site's.
-func (in *installation) member(name string) story.Account {
+func (in *installation) member(name string, funds map[string]string) story.Account {
 	in.t.Helper()
 	type m = map[string]any
 	a := story.Account{Email: name + "@mscoin.example", Password: "correct horse " + name}
 	id := in.must("/admin/member", "X-Admin-Token", in.admin, m{"email": a.Email, "password": a.Password, "username": name})["memberId"]
-	for coin, amount := range map[string]string{"BTC": "10", "USDT": "1000000"} {
+	for coin, amount := range funds {
 		in.must("/admin/deposit", "X-Admin-Token", in.admin, m{"reference": name + coin, "memberId": id, "coin": coin, "amount": amount})
 	}
 	login := in.must("/uc/login", "x-auth-token", "", m{"username": a.Email, "password": a.Password})
@@ -152,33 +178,44 @@ func (in *installation) member(name string) story.Account {
 	return a
 }
 
+// list lists coins and their symbols in USDT, once the services answer.
+func (in *installation) list(coins ...string) {
+	in.t.Helper()
+	type m = map[string]any
+	for _, coin := range append(coins, "USDT") {
+		poll(in.t, 60*time.Second, "the services to answer", func() error {
+			_, err := in.post("/admin/coin", "X-Admin-Token", in.admin, m{"name": coin, "fullName": "Coin " + coin, "scale": 8})
+			return err
+		})
+	}
+	for _, coin := range coins {
+		symbol := m{
+			"symbol": coin + "/USDT", "coinSymbol": coin, "baseSymbol": "USDT", "coinScale": 8, "baseCoinScale": 8, "tickSize": "0.01", "lotSize": "0.00001",
+			"minPrice": "0.01", "maxPrice": "1000000", "minVolume": "0.00001", "maxVolume": "9000", "minTurnover": "5",
+			"makerFeePpm": 1000, "takerFeePpm": 1000, "enableMarketBuy": true, "enableMarketSell": true,
+		}
+		poll(in.t, 30*time.Second, "the symbol to be listed", func() error {
+			_, err := in.post("/admin/symbol", "X-Admin-Token", in.admin, symbol)
+			return err
+		})
+	}
+}
+
 func TestServices_SeparateProcesses(t *testing.T) {
 	type m = map[string]any
 	in := newInstallation(t)
-	var running []*process
+	running := make([]*process, 0, 5)
 	for _, svc := range []string{"ucenter", "wallet", "exchange", "market", "gateway"} {
 		running = append(running, in.start(svc))
 	}
-	poll(t, 60*time.Second, "the services to answer", func() error {
-		_, err := in.post("/admin/coin", "X-Admin-Token", in.admin, m{"name": "BTC", "fullName": "Bitcoin", "scale": 8})
-		return err
-	})
-	in.must("/admin/coin", "X-Admin-Token", in.admin, m{"name": "USDT", "fullName": "Tether USD", "scale": 8})
-	symbol := m{
-		"symbol": "BTC/USDT", "coinSymbol": "BTC", "baseSymbol": "USDT", "coinScale": 8, "baseCoinScale": 8, "tickSize": "0.01", "lotSize": "0.00001",
-		"minPrice": "0.01", "maxPrice": "1000000", "minVolume": "0.00001", "maxVolume": "9000", "minTurnover": "5",
-		"makerFeePpm": 1000, "takerFeePpm": 1000, "enableMarketBuy": true, "enableMarketSell": true,
-	}
-	poll(t, 30*time.Second, "the symbol to be listed", func() error {
-		_, err := in.post("/admin/symbol", "X-Admin-Token", in.admin, symbol)
-		return err
-	})
+	in.list("BTC")
 	t.Run("the operator's API needs its token", func(t *testing.T) {
 		if _, err := in.post("/admin/coin", "X-Admin-Token", "wrong", m{"name": "DOGE", "scale": 8}); err == nil {
 			t.Fatal("a wrong token listed a coin")
 		}
 	})
-	access := story.Access{BaseURL: in.base, Accounts: []story.Account{in.member("alice"), in.member("bob")}}
+	funds := map[string]string{"BTC": "10", "USDT": "1000000"}
+	access := story.Access{BaseURL: in.base, Accounts: []story.Account{in.member("alice", funds), in.member("bob", funds)}}
 	t.Run("the same story comes out as in one process", func(t *testing.T) {
 		var out strings.Builder
 		if err := story.Tell(t.Context(), access, &out); err != nil {

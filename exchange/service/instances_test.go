@@ -77,6 +77,7 @@ func on(name string, o *request) *request {
 }
 
 func TestInstances_Forward(t *testing.T) {
+	t.Parallel()
 	a, b := pair(t)
 	t.Run("every instance takes every order, and every instance shows it", func(t *testing.T) {
 		for _, via := range []*rig{a, b} {
@@ -188,6 +189,7 @@ func TestInstances_Forward(t *testing.T) {
 }
 
 func TestInstances_NoOwner(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1)
 	r.shutdown()
 	r.cfg.Lease = quick
@@ -223,7 +225,7 @@ func TestInstances_NoOwner(t *testing.T) {
 		}
 	})
 	t.Run("an owner that cannot be reached has done nothing: refused before anything is held", refused)
-	t.Run("when the lease ends, the next order is taken", func(t *testing.T) {
+	t.Run("when the lease ends, the next order is taken", func(*testing.T) {
 		take("127.0.0.1:1", 0)
 		r.owns(0)
 		r.must(limit(1, buy, "100.00", "1"))
@@ -312,6 +314,7 @@ func (l *load) found(t *testing.T, r *rig) {
 }
 
 func TestInstances_HandOver(t *testing.T) {
+	t.Parallel()
 	t.Run("a rolling restart loses no order, and leaves no client in doubt", func(t *testing.T) {
 		owner := newRig(t, 1)
 		owner.cfg.Lease = quick
@@ -343,6 +346,7 @@ func TestInstances_HandOver(t *testing.T) {
 var stubborn = lease.Config{Mode: lease.Shared, TTLMs: 12_000, RenewMs: 4000}
 
 func TestInstances_Zombie(t *testing.T) {
+	t.Parallel()
 	t.Run("two owners at work on one partition do no harm, and the one that lost its lease steps down", func(t *testing.T) {
 		zombie := newRig(t, 1)
 		zombie.cfg.Lease = stubborn
