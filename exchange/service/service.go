@@ -134,7 +134,7 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 		exchangepb.RegisterExchangeServiceServer(g, server.New(s.app, owners{s}))
 		streampb.RegisterConsumerServiceServer(g, remote.NewServer(remote.ServerConfig{
 			Consumer: consumer.Name, Topic: bus.TopicCompleted, Partitions: cfg.Partitions,
-			Positions: s.db, Log: s.bus, Clock: s.clk,
+			DB: s.db, Bus: stream.ClientBus(s.bus), Clock: s.clk,
 		}))
 	})
 	return s, err

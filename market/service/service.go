@@ -87,7 +87,7 @@ func (s *Service) build(ctx context.Context) (err error) {
 			marketpb.RegisterMarketServiceServer(g, server.New(s.app))
 			streampb.RegisterConsumerServiceServer(g, remote.NewServer(remote.ServerConfig{
 				Consumer: store.Consumer, Topic: bus.TopicCompleted, Partitions: s.cfg.Partitions,
-				Positions: s.db, Log: s.bus, Clock: s.clk,
+				DB: s.db, Bus: stream.ClientBus(s.bus), Clock: s.clk,
 			}))
 		},
 	)

@@ -101,7 +101,7 @@ func (s *Service) build(ctx context.Context) (err error) {
 			walletpb.RegisterWalletServiceServer(g, server.New(s.app))
 			streampb.RegisterConsumerServiceServer(g, remote.NewServer(remote.ServerConfig{
 				Consumer: consumer.Name, Topic: bus.TopicSettle, Partitions: s.cfg.Partitions,
-				Positions: s.db, Log: s.bus, Clock: s.clk,
+				DB: s.db, Bus: stream.ClientBus(s.bus), Clock: s.clk,
 			}))
 		},
 	)

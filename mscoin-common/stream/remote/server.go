@@ -19,17 +19,6 @@ import (
 	"mscoin/mscoin-common/stream"
 )
 
-// Positions is where a consumer's positions are kept. *database.DB is one.
-type Positions interface {
-	LoadPositions(ctx context.Context, consumer string) ([]database.Position, error)
-	LoadSymbolPositions(ctx context.Context, consumer string) (map[string]database.SymbolPosition, error)
-}
-
-// Log tells how long a partition is and how old a record. stream.Bus is one.
-type Log interface {
-	Bounds(ctx context.Context, topic string, partition int) (first, end int64, err error)
-	ReadOne(ctx context.Context, topic string, partition int, offset int64) (bus.Message, error)
-}
 
 // ServerConfig is what a Server is made of.
 type ServerConfig struct {
@@ -37,10 +26,9 @@ type ServerConfig struct {
 	Consumer, Topic string
 	// Partitions of the topic.
 	Partitions int
-	// Positions is the database, Log the broker.
-	Positions Positions
-	Log       Log
-	Clock     clock.Clock
+	DB         *database.DB
+	Bus        stream.Bus
+	Clock      clock.Clock
 }
 
 // Server implements streampb.ConsumerServiceServer.
@@ -60,16 +48,42 @@ func (s *Server) GetPositions(ctx context.Context, _ *streampb.GetPositionsReque
 	if err != nil {
 		return nil, unavailable("positions of the consumer are not known", err)
 	}
-	symbols, err := s.cfg.Positions.LoadSymbolPositions(ctx, s.cfg.Consumer)
+	symbols, err := s.symbols(ctx)
 	if err != nil {
 		return nil, unavailable("positions of the consumer are not known", err)
 	}
-	res := &streampb.GetPositionsResponse{Consumer: s.cfg.Consumer, Partitions: at}
-	for _, name := range slices.Sorted(maps.Keys(symbols)) {
-		p := symbols[name]
-		res.Symbols = append(res.Symbols, &streampb.SymbolPosition{Symbol: name, Seq: p.Seq, Hash: p.Hash})
+	return &streampb.GetPositionsResponse{Consumer: s.cfg.Consumer, Partitions: at, Symbols: symbols}, nil
+}
+
+// symbols returns the symbols that have a position or a halt, by name.
+func (s *Server) symbols(ctx context.Context) ([]*streampb.SymbolPosition, error) {
+	halts, err := s.cfg.DB.LoadHalts(ctx, s.cfg.Consumer)
+	if err != nil {
+		return nil, err
 	}
-	return res, nil
+	positions, err := s.cfg.DB.LoadSymbolPositions(ctx, s.cfg.Consumer)
+	if err != nil {
+		return nil, err
+	}
+	by := make(map[string]*streampb.SymbolPosition, len(positions))
+	for name, p := range positions {
+		by[name] = &streampb.SymbolPosition{Symbol: name, Seq: p.Seq, Hash: p.Hash}
+	}
+	for name, h := range halts {
+		if by[name] == nil {
+			by[name] = &streampb.SymbolPosition{Symbol: name}
+		}
+		by[name].Halt = &streampb.Halt{
+			Reason: h.Reason, Cause: h.Cause, Topic: h.Topic, Partition: int32(h.Partition), Offset: h.Offset,
+			WantSeq: h.WantSeq, GotSeq: h.GotSeq, SinceMs: h.SinceMs, Parked: h.Parked, ParkedBytes: h.ParkedBytes,
+			Draining: h.State == database.Draining,
+		}
+	}
+	out := make([]*streampb.SymbolPosition, 0, len(by))
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, by[name])
+	}
+	return out, nil
 }
 
 func unavailable(message string, err error) error {
@@ -90,7 +104,7 @@ func (s *Server) partitions(ctx context.Context) ([]*streampb.PartitionPosition,
 	out := make([]*streampb.PartitionPosition, s.cfg.Partitions)
 	for partition := range out {
 		p := applied[partition]
-		_, end, err := s.cfg.Log.Bounds(ctx, s.cfg.Topic, partition)
+		_, end, err := s.cfg.Bus.Bounds(ctx, s.cfg.Topic, partition)
 		if err != nil {
 			return nil, fmt.Errorf("end of %s/%d: %w", s.cfg.Topic, partition, err)
 		}
@@ -107,7 +121,7 @@ func (s *Server) partitions(ctx context.Context) ([]*streampb.PartitionPosition,
 }
 
 func (s *Server) byPartition(ctx context.Context, consumer string) (map[int]database.Position, error) {
-	all, err := s.cfg.Positions.LoadPositions(ctx, consumer)
+	all, err := s.cfg.DB.LoadPositions(ctx, consumer)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +140,7 @@ func (s *Server) age(ctx context.Context, partition int, next, end int64) (int64
 	if next >= end {
 		return 0, nil
 	}
-	m, err := s.cfg.Log.ReadOne(ctx, s.cfg.Topic, partition, next)
+	m, err := s.cfg.Bus.ReadOne(ctx, s.cfg.Topic, partition, next)
 	if errors.Is(err, bus.ErrNoRecord) {
 		return 0, nil
 	}

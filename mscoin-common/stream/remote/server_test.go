@@ -42,7 +42,7 @@ func TestServer_GetPositions(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := remote.NewServer(remote.ServerConfig{
-		Consumer: "order", Topic: bus.TopicCompleted, Partitions: 2, Positions: db, Log: client, Clock: clock.Real(),
+		Consumer: "order", Topic: bus.TopicCompleted, Partitions: 2, DB: db, Bus: stream.ClientBus(client), Clock: clock.Real(),
 	})
 	get := func() *streampb.GetPositionsResponse {
 		t.Helper()
@@ -104,4 +104,83 @@ func TestServer_GetPositions(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestServer_Decide(t *testing.T) {
+	db, client := testkit.SQLite(t), testkit.BusClient(t, testkit.BrokerAddr(t, 1))
+	if err := db.MigratePositions(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server := remote.NewServer(remote.ServerConfig{
+		Consumer: "wallet", Topic: bus.TopicSettle, Partitions: 1, DB: db, Bus: stream.ClientBus(client), Clock: clock.Real(),
+	})
+	c, err := stream.New(stream.Config{Name: "wallet", Topic: bus.TopicSettle}, stream.Deps{
+		Bus: stream.ClientBus(client), Store: stream.DatabaseStore(db), Clock: clock.Real(),
+		Apply: func(context.Context, *database.Tx, []stream.Entry) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}()
+	const symbol = "BTC/USDT"
+	produce(t, client, symbol, 1, 5, nil) // all are in the topic before
+	for offset := range int64(5) {
+		m, err := client.ReadOne(t.Context(), bus.TopicCompleted, 0, offset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if offset == 2 {
+			continue
+		}
+		if _, err := client.Produce(t.Context(), bus.TopicSettle, 0, []bus.Message{{Key: m.Key, Value: m.Value}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	halt := func() *streampb.SymbolPosition {
+		res, err := server.GetPositions(t.Context(), &streampb.GetPositionsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(res.GetSymbols()) == 0 {
+			return nil
+		}
+		return res.GetSymbols()[0]
+	}
+	testkit.Eventually(t, caughtUp, func() bool { return halt().GetHalt().GetParked() == 2 }, "the gap halts the symbol")
+	if p := halt(); p.GetSeq() != 2 || p.GetHalt().GetReason() != string(stream.ReasonGap) || p.GetHalt().GetWantSeq() != 3 || p.GetHalt().GetGotSeq() != 4 {
+		t.Errorf("got %v", p)
+	}
+	parked, err := server.ListParked(t.Context(), &streampb.ListParkedRequest{Symbol: symbol, WithValues: true})
+	if err != nil || len(parked.GetRecords()) != 2 || parked.GetRecords()[0].GetSeq() != 4 || len(parked.GetRecords()[0].GetValue()) == 0 {
+		t.Fatalf("parked: %v, %v", parked, err)
+	}
+	req := &streampb.DecideRequest{
+		RequestId: "r1", Symbol: symbol, Action: streampb.Action_ACTION_RESYNC, DecidedBy: "operator", Reason: "the broker lost it",
+		Fingerprint: parked.GetRecords()[0].GetFingerprint(), SearchTopic: bus.TopicSettle,
+	}
+	if _, err := server.Decide(t.Context(), req); errs.KindOf(err) != errs.KindNotFound {
+		t.Errorf("a record that is not in the topic: %v", err)
+	}
+	req.SearchTopic = bus.TopicCompleted
+	res, err := server.Decide(t.Context(), req)
+	if err != nil || res.GetDecision().GetDecidedBy() != "operator" {
+		t.Fatalf("got %v, %v", res, err)
+	}
+	testkit.Eventually(t, caughtUp, func() bool { p := halt(); return p.GetHalt() == nil && p.GetSeq() == 5 }, "live again")
+	list, err := server.ListDecisions(t.Context(), &streampb.ListDecisionsRequest{})
+	if err != nil || len(list.GetDecisions()) != 1 || list.GetDecisions()[0].GetAction() != "resync" {
+		t.Errorf("decisions: %v, %v", list, err)
+	}
+	req.RequestId = "r2"
+	if _, err := server.Decide(t.Context(), req); !errors.Is(err, stream.ErrNotHalted) {
+		t.Errorf("not halted any more: %v", err)
+	}
 }

@@ -24,6 +24,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What can be decided about a halted symbol.
+type Action int32
+
+const (
+	// Not given.
+	Action_ACTION_UNSPECIFIED Action = 0
+	// Apply the parked records as they are.
+	Action_ACTION_RETRY Action = 1
+	// Give up the record that halted the symbol, or the ones that are missing before it.
+	Action_ACTION_SKIP Action = 2
+	// Put the missing record, found elsewhere, in its place.
+	Action_ACTION_RESYNC Action = 3
+)
+
+// Enum value maps for Action.
+var (
+	Action_name = map[int32]string{
+		0: "ACTION_UNSPECIFIED",
+		1: "ACTION_RETRY",
+		2: "ACTION_SKIP",
+		3: "ACTION_RESYNC",
+	}
+	Action_value = map[string]int32{
+		"ACTION_UNSPECIFIED": 0,
+		"ACTION_RETRY":       1,
+		"ACTION_SKIP":        2,
+		"ACTION_RESYNC":      3,
+	}
+)
+
+func (x Action) Enum() *Action {
+	p := new(Action)
+	*p = x
+	return p
+}
+
+func (x Action) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Action) Descriptor() protoreflect.EnumDescriptor {
+	return file_stream_v1_stream_proto_enumTypes[0].Descriptor()
+}
+
+func (Action) Type() protoreflect.EnumType {
+	return &file_stream_v1_stream_proto_enumTypes[0]
+}
+
+func (x Action) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Action.Descriptor instead.
+func (Action) EnumDescriptor() ([]byte, []int) {
+	return file_stream_v1_stream_proto_rawDescGZIP(), []int{0}
+}
+
 // Request of GetPositions.
 type GetPositionsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -68,7 +125,7 @@ type GetPositionsResponse struct {
 	Consumer string `protobuf:"bytes,1,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	// Partitions in order.
 	Partitions []*PartitionPosition `protobuf:"bytes,2,rep,name=partitions,proto3" json:"partitions,omitempty"`
-	// Symbols by name, those of which a record has been applied.
+	// Symbols by name: those of which a record has been applied, and those that are halted.
 	Symbols       []*SymbolPosition `protobuf:"bytes,3,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -233,7 +290,9 @@ type SymbolPosition struct {
 	// Last record that has been applied.
 	Seq int64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Hash of that record.
-	Hash          []byte `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	Hash []byte `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	// Set while the consumer stands still at the symbol.
+	Halt          *Halt `protobuf:"bytes,4,opt,name=halt,proto3" json:"halt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,6 +348,742 @@ func (x *SymbolPosition) GetHash() []byte {
 	return nil
 }
 
+func (x *SymbolPosition) GetHalt() *Halt {
+	if x != nil {
+		return x.Halt
+	}
+	return nil
+}
+
+// Why a consumer stands still at a symbol.
+type Halt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Reason: bad record, gap, conflicting duplicate, broken hash chain, records cannot be applied.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The error of a record that cannot be read or applied.
+	Cause string `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	// Topic of the record that halted it.
+	Topic string `protobuf:"bytes,3,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Partition of that record.
+	Partition int32 `protobuf:"varint,4,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Offset of that record.
+	Offset int64 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Number that was due.
+	WantSeq int64 `protobuf:"varint,6,opt,name=want_seq,json=wantSeq,proto3" json:"want_seq,omitempty"`
+	// Number of that record, 0 if it cannot be read.
+	GotSeq int64 `protobuf:"varint,7,opt,name=got_seq,json=gotSeq,proto3" json:"got_seq,omitempty"`
+	// Since when, ms.
+	SinceMs int64 `protobuf:"varint,8,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	// Records that are set aside.
+	Parked int64 `protobuf:"varint,9,opt,name=parked,proto3" json:"parked,omitempty"`
+	// Their bytes.
+	ParkedBytes int64 `protobuf:"varint,10,opt,name=parked_bytes,json=parkedBytes,proto3" json:"parked_bytes,omitempty"`
+	// Whether an operator has decided and they are being applied.
+	Draining      bool `protobuf:"varint,11,opt,name=draining,proto3" json:"draining,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Halt) Reset() {
+	*x = Halt{}
+	mi := &file_stream_v1_stream_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Halt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Halt) ProtoMessage() {}
+
+func (x *Halt) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_v1_stream_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Halt.ProtoReflect.Descriptor instead.
+func (*Halt) Descriptor() ([]byte, []int) {
+	return file_stream_v1_stream_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Halt) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Halt) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Halt) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *Halt) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Halt) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Halt) GetWantSeq() int64 {
+	if x != nil {
+		return x.WantSeq
+	}
+	return 0
+}
+
+func (x *Halt) GetGotSeq() int64 {
+	if x != nil {
+		return x.GotSeq
+	}
+	return 0
+}
+
+func (x *Halt) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Halt) GetParked() int64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *Halt) GetParkedBytes() int64 {
+	if x != nil {
+		return x.ParkedBytes
+	}
+	return 0
+}
+
+func (x *Halt) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+// Request of ListParked.
+type ListParkedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Symbol.
+	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// From this place on; 0 is the first.
+	FromPlace int64 `protobuf:"varint,2,opt,name=from_place,json=fromPlace,proto3" json:"from_place,omitempty"`
+	// At most so many, 1 to 500; 0 is 100.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Whether the records themselves are wanted.
+	WithValues    bool `protobuf:"varint,4,opt,name=with_values,json=withValues,proto3" json:"with_values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListParkedRequest) Reset() {
+	*x = ListParkedRequest{}
+	mi := &file_stream_v1_stream_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListParkedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListParkedRequest) ProtoMessage() {}
+
+func (x *ListParkedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_v1_stream_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListParkedRequest.ProtoReflect.Descriptor instead.
+func (*ListParkedRequest) Descriptor() ([]byte, []int) {
+	return file_stream_v1_stream_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListParkedRequest) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *ListParkedRequest) GetFromPlace() int64 {
+	if x != nil {
+		return x.FromPlace
+	}
+	return 0
+}
+
+func (x *ListParkedRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListParkedRequest) GetWithValues() bool {
+	if x != nil {
+		return x.WithValues
+	}
+	return false
+}
+
+// Response of ListParked.
+type ListParkedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Records in order.
+	Records       []*ParkedRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListParkedResponse) Reset() {
+	*x = ListParkedResponse{}
+	mi := &file_stream_v1_stream_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListParkedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListParkedResponse) ProtoMessage() {}
+
+func (x *ListParkedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_v1_stream_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListParkedResponse.ProtoReflect.Descriptor instead.
+func (*ListParkedResponse) Descriptor() ([]byte, []int) {
+	return file_stream_v1_stream_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListParkedResponse) GetRecords() []*ParkedRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+// A record that is set aside.
+type ParkedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Place in the queue.
+	Place int64 `protobuf:"varint,1,opt,name=place,proto3" json:"place,omitempty"`
+	// Topic it came from.
+	Topic string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Partition it came from.
+	Partition int32 `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Offset there.
+	Offset int64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Append time, ms.
+	TimeMs int64 `protobuf:"varint,5,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	// Number of the record, 0 if it cannot be read.
+	Seq int64 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`
+	// What identifies it in a decision.
+	Fingerprint []byte `protobuf:"bytes,7,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Message key.
+	Key []byte `protobuf:"bytes,8,opt,name=key,proto3" json:"key,omitempty"`
+	// Bytes of the message.
+	Size int64 `protobuf:"varint,9,opt,name=size,proto3" json:"size,omitempty"`
+	// The message, if asked for.
+	Value         []byte `protobuf:"bytes,10,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParkedRecord) Reset() {
+	*x = ParkedRecord{}
+	mi := &file_stream_v1_stream_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParkedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParkedRecord) ProtoMessage() {}
+
+func (x *ParkedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_v1_stream_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParkedRecord.ProtoReflect.Descriptor instead.
+func (*ParkedRecord) Descriptor() ([]byte, []int) {
+	return file_stream_v1_stream_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ParkedRecord) GetPlace() int64 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
+func (x *ParkedRecord) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *ParkedRecord) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ParkedRecord) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ParkedRecord) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *ParkedRecord) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ParkedRecord) GetFingerprint() []byte {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return nil
+}
+
+func (x *ParkedRecord) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ParkedRecord) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ParkedRecord) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// Request of Decide.
+type DecideRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Idempotency key, 1 to 64 characters.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Symbol.
+	Symbol string `protobuf:"bytes,2,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// What is decided.
+	Action Action `protobuf:"varint,3,opt,name=action,proto3,enum=stream.v1.Action" json:"action,omitempty"`
+	// Fingerprint of the first parked record, as it was shown; may be left out of a retry.
+	Fingerprint []byte `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Who decides.
+	DecidedBy string `protobuf:"bytes,5,opt,name=decided_by,json=decidedBy,proto3" json:"decided_by,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Resync: topic in which the missing record is looked for, on the partition of the halt.
+	SearchTopic   string `protobuf:"bytes,7,opt,name=search_topic,json=searchTopic,proto3" json:"search_topic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecideRequest) Reset() {
+	*x = DecideRequest{}
+	mi := &file_stream_v1_stream_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecideRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecideRequest) ProtoMessage() {}
+
+func (x *DecideRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_v1_stream_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecideRequest.ProtoReflect.Descriptor instead.
+func (*DecideRequest) Descriptor() ([]byte, []int) {
+	return file_stream_v1_stream_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DecideRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *DecideRequest) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *DecideRequest) GetAction() Action {
+	if x != nil {
+		return x.Action
+	}
+	return Action_ACTION_UNSPECIFIED
+}
+
+func (x *DecideRequest) GetFingerprint() []byte {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return nil
+}
+
+func (x *DecideRequest) GetDecidedBy() string {
+	if x != nil {
+		return x.DecidedBy
+	}
+	return ""
+}
+
+func (x *DecideRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DecideRequest) GetSearchTopic() string {
+	if x != nil {
+		return x.SearchTopic
+	}
+	return ""
+}
+
+// Response of Decide.
+type DecideResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was decided and done.
+	Decision      *Decision `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecideResponse) Reset() {
+	*x = DecideResponse{}
+	mi := &file_stream_v1_stream_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecideResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecideResponse) ProtoMessage() {}
+
+func (x *DecideResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_v1_stream_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecideResponse.ProtoReflect.Descriptor instead.
+func (*DecideResponse) Descriptor() ([]byte, []int) {
+	return file_stream_v1_stream_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DecideResponse) GetDecision() *Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+// A recorded decision.
+type Decision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Idempotency key.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Symbol.
+	Symbol string `protobuf:"bytes,2,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// Action: retry, skip or resync.
+	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	// Fingerprint of the record it was about.
+	Fingerprint []byte `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Who decided.
+	DecidedBy string `protobuf:"bytes,5,opt,name=decided_by,json=decidedBy,proto3" json:"decided_by,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What was done.
+	Outcome string `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// When, ms.
+	DecidedMs     int64 `protobuf:"varint,8,opt,name=decided_ms,json=decidedMs,proto3" json:"decided_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Decision) Reset() {
+	*x = Decision{}
+	mi := &file_stream_v1_stream_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Decision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Decision) ProtoMessage() {}
+
+func (x *Decision) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_v1_stream_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Decision.ProtoReflect.Descriptor instead.
+func (*Decision) Descriptor() ([]byte, []int) {
+	return file_stream_v1_stream_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Decision) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Decision) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *Decision) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Decision) GetFingerprint() []byte {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return nil
+}
+
+func (x *Decision) GetDecidedBy() string {
+	if x != nil {
+		return x.DecidedBy
+	}
+	return ""
+}
+
+func (x *Decision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Decision) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Decision) GetDecidedMs() int64 {
+	if x != nil {
+		return x.DecidedMs
+	}
+	return 0
+}
+
+// Request of ListDecisions.
+type ListDecisionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most so many, 1 to 500; 0 is 100.
+	PageSize      int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDecisionsRequest) Reset() {
+	*x = ListDecisionsRequest{}
+	mi := &file_stream_v1_stream_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDecisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDecisionsRequest) ProtoMessage() {}
+
+func (x *ListDecisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_v1_stream_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDecisionsRequest.ProtoReflect.Descriptor instead.
+func (*ListDecisionsRequest) Descriptor() ([]byte, []int) {
+	return file_stream_v1_stream_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListDecisionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+// Response of ListDecisions.
+type ListDecisionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Decisions, newest first.
+	Decisions     []*Decision `protobuf:"bytes,1,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDecisionsResponse) Reset() {
+	*x = ListDecisionsResponse{}
+	mi := &file_stream_v1_stream_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDecisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDecisionsResponse) ProtoMessage() {}
+
+func (x *ListDecisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_v1_stream_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDecisionsResponse.ProtoReflect.Descriptor instead.
+func (*ListDecisionsResponse) Descriptor() ([]byte, []int) {
+	return file_stream_v1_stream_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListDecisionsResponse) GetDecisions() []*Decision {
+	if x != nil {
+		return x.Decisions
+	}
+	return nil
+}
+
 var File_stream_v1_stream_proto protoreflect.FileDescriptor
 
 const file_stream_v1_stream_proto_rawDesc = "" +
@@ -310,13 +1105,85 @@ const file_stream_v1_stream_proto_rawDesc = "" +
 	"\n" +
 	"end_offset\x18\x05 \x01(\x03R\tendOffset\x12\x15\n" +
 	"\x06age_ms\x18\x06 \x01(\x03R\x05ageMs\x12)\n" +
-	"\x10forwarded_offset\x18\a \x01(\x03R\x0fforwardedOffset\"N\n" +
+	"\x10forwarded_offset\x18\a \x01(\x03R\x0fforwardedOffset\"s\n" +
 	"\x0eSymbolPosition\x12\x16\n" +
 	"\x06symbol\x18\x01 \x01(\tR\x06symbol\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\fR\x04hash2b\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\x12#\n" +
+	"\x04halt\x18\x04 \x01(\v2\x0f.stream.v1.HaltR\x04halt\"\xa6\x02\n" +
+	"\x04Halt\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05cause\x18\x02 \x01(\tR\x05cause\x12\x14\n" +
+	"\x05topic\x18\x03 \x01(\tR\x05topic\x12\x1c\n" +
+	"\tpartition\x18\x04 \x01(\x05R\tpartition\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\x03R\x06offset\x12\x19\n" +
+	"\bwant_seq\x18\x06 \x01(\x03R\awantSeq\x12\x17\n" +
+	"\agot_seq\x18\a \x01(\x03R\x06gotSeq\x12\x19\n" +
+	"\bsince_ms\x18\b \x01(\x03R\asinceMs\x12\x16\n" +
+	"\x06parked\x18\t \x01(\x03R\x06parked\x12!\n" +
+	"\fparked_bytes\x18\n" +
+	" \x01(\x03R\vparkedBytes\x12\x1a\n" +
+	"\bdraining\x18\v \x01(\bR\bdraining\"\x88\x01\n" +
+	"\x11ListParkedRequest\x12\x16\n" +
+	"\x06symbol\x18\x01 \x01(\tR\x06symbol\x12\x1d\n" +
+	"\n" +
+	"from_place\x18\x02 \x01(\x03R\tfromPlace\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1f\n" +
+	"\vwith_values\x18\x04 \x01(\bR\n" +
+	"withValues\"G\n" +
+	"\x12ListParkedResponse\x121\n" +
+	"\arecords\x18\x01 \x03(\v2\x17.stream.v1.ParkedRecordR\arecords\"\xf9\x01\n" +
+	"\fParkedRecord\x12\x14\n" +
+	"\x05place\x18\x01 \x01(\x03R\x05place\x12\x14\n" +
+	"\x05topic\x18\x02 \x01(\tR\x05topic\x12\x1c\n" +
+	"\tpartition\x18\x03 \x01(\x05R\tpartition\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x03R\x06offset\x12\x17\n" +
+	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\x12\x10\n" +
+	"\x03seq\x18\x06 \x01(\x03R\x03seq\x12 \n" +
+	"\vfingerprint\x18\a \x01(\fR\vfingerprint\x12\x10\n" +
+	"\x03key\x18\b \x01(\fR\x03key\x12\x12\n" +
+	"\x04size\x18\t \x01(\x03R\x04size\x12\x14\n" +
+	"\x05value\x18\n" +
+	" \x01(\fR\x05value\"\xed\x01\n" +
+	"\rDecideRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
+	"\x06symbol\x18\x02 \x01(\tR\x06symbol\x12)\n" +
+	"\x06action\x18\x03 \x01(\x0e2\x11.stream.v1.ActionR\x06action\x12 \n" +
+	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12\x1d\n" +
+	"\n" +
+	"decided_by\x18\x05 \x01(\tR\tdecidedBy\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12!\n" +
+	"\fsearch_topic\x18\a \x01(\tR\vsearchTopic\"A\n" +
+	"\x0eDecideResponse\x12/\n" +
+	"\bdecision\x18\x01 \x01(\v2\x13.stream.v1.DecisionR\bdecision\"\xeb\x01\n" +
+	"\bDecision\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
+	"\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12 \n" +
+	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12\x1d\n" +
+	"\n" +
+	"decided_by\x18\x05 \x01(\tR\tdecidedBy\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x18\n" +
+	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x1d\n" +
+	"\n" +
+	"decided_ms\x18\b \x01(\x03R\tdecidedMs\"3\n" +
+	"\x14ListDecisionsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\"J\n" +
+	"\x15ListDecisionsResponse\x121\n" +
+	"\tdecisions\x18\x01 \x03(\v2\x13.stream.v1.DecisionR\tdecisions*V\n" +
+	"\x06Action\x12\x16\n" +
+	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fACTION_RETRY\x10\x01\x12\x0f\n" +
+	"\vACTION_SKIP\x10\x02\x12\x11\n" +
+	"\rACTION_RESYNC\x10\x032\xc0\x02\n" +
 	"\x0fConsumerService\x12O\n" +
-	"\fGetPositions\x12\x1e.stream.v1.GetPositionsRequest\x1a\x1f.stream.v1.GetPositionsResponseB+Z)mscoin/grpc-common/gen/stream/v1;streampbb\x06proto3"
+	"\fGetPositions\x12\x1e.stream.v1.GetPositionsRequest\x1a\x1f.stream.v1.GetPositionsResponse\x12I\n" +
+	"\n" +
+	"ListParked\x12\x1c.stream.v1.ListParkedRequest\x1a\x1d.stream.v1.ListParkedResponse\x12=\n" +
+	"\x06Decide\x12\x18.stream.v1.DecideRequest\x1a\x19.stream.v1.DecideResponse\x12R\n" +
+	"\rListDecisions\x12\x1f.stream.v1.ListDecisionsRequest\x1a .stream.v1.ListDecisionsResponseB+Z)mscoin/grpc-common/gen/stream/v1;streampbb\x06proto3"
 
 var (
 	file_stream_v1_stream_proto_rawDescOnce sync.Once
@@ -330,23 +1197,45 @@ func file_stream_v1_stream_proto_rawDescGZIP() []byte {
 	return file_stream_v1_stream_proto_rawDescData
 }
 
-var file_stream_v1_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_stream_v1_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_stream_v1_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_stream_v1_stream_proto_goTypes = []any{
-	(*GetPositionsRequest)(nil),  // 0: stream.v1.GetPositionsRequest
-	(*GetPositionsResponse)(nil), // 1: stream.v1.GetPositionsResponse
-	(*PartitionPosition)(nil),    // 2: stream.v1.PartitionPosition
-	(*SymbolPosition)(nil),       // 3: stream.v1.SymbolPosition
+	(Action)(0),                   // 0: stream.v1.Action
+	(*GetPositionsRequest)(nil),   // 1: stream.v1.GetPositionsRequest
+	(*GetPositionsResponse)(nil),  // 2: stream.v1.GetPositionsResponse
+	(*PartitionPosition)(nil),     // 3: stream.v1.PartitionPosition
+	(*SymbolPosition)(nil),        // 4: stream.v1.SymbolPosition
+	(*Halt)(nil),                  // 5: stream.v1.Halt
+	(*ListParkedRequest)(nil),     // 6: stream.v1.ListParkedRequest
+	(*ListParkedResponse)(nil),    // 7: stream.v1.ListParkedResponse
+	(*ParkedRecord)(nil),          // 8: stream.v1.ParkedRecord
+	(*DecideRequest)(nil),         // 9: stream.v1.DecideRequest
+	(*DecideResponse)(nil),        // 10: stream.v1.DecideResponse
+	(*Decision)(nil),              // 11: stream.v1.Decision
+	(*ListDecisionsRequest)(nil),  // 12: stream.v1.ListDecisionsRequest
+	(*ListDecisionsResponse)(nil), // 13: stream.v1.ListDecisionsResponse
 }
 var file_stream_v1_stream_proto_depIdxs = []int32{
-	2, // 0: stream.v1.GetPositionsResponse.partitions:type_name -> stream.v1.PartitionPosition
-	3, // 1: stream.v1.GetPositionsResponse.symbols:type_name -> stream.v1.SymbolPosition
-	0, // 2: stream.v1.ConsumerService.GetPositions:input_type -> stream.v1.GetPositionsRequest
-	1, // 3: stream.v1.ConsumerService.GetPositions:output_type -> stream.v1.GetPositionsResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3,  // 0: stream.v1.GetPositionsResponse.partitions:type_name -> stream.v1.PartitionPosition
+	4,  // 1: stream.v1.GetPositionsResponse.symbols:type_name -> stream.v1.SymbolPosition
+	5,  // 2: stream.v1.SymbolPosition.halt:type_name -> stream.v1.Halt
+	8,  // 3: stream.v1.ListParkedResponse.records:type_name -> stream.v1.ParkedRecord
+	0,  // 4: stream.v1.DecideRequest.action:type_name -> stream.v1.Action
+	11, // 5: stream.v1.DecideResponse.decision:type_name -> stream.v1.Decision
+	11, // 6: stream.v1.ListDecisionsResponse.decisions:type_name -> stream.v1.Decision
+	1,  // 7: stream.v1.ConsumerService.GetPositions:input_type -> stream.v1.GetPositionsRequest
+	6,  // 8: stream.v1.ConsumerService.ListParked:input_type -> stream.v1.ListParkedRequest
+	9,  // 9: stream.v1.ConsumerService.Decide:input_type -> stream.v1.DecideRequest
+	12, // 10: stream.v1.ConsumerService.ListDecisions:input_type -> stream.v1.ListDecisionsRequest
+	2,  // 11: stream.v1.ConsumerService.GetPositions:output_type -> stream.v1.GetPositionsResponse
+	7,  // 12: stream.v1.ConsumerService.ListParked:output_type -> stream.v1.ListParkedResponse
+	10, // 13: stream.v1.ConsumerService.Decide:output_type -> stream.v1.DecideResponse
+	13, // 14: stream.v1.ConsumerService.ListDecisions:output_type -> stream.v1.ListDecisionsResponse
+	11, // [11:15] is the sub-list for method output_type
+	7,  // [7:11] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_stream_v1_stream_proto_init() }
@@ -359,13 +1248,14 @@ func file_stream_v1_stream_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stream_v1_stream_proto_rawDesc), len(file_stream_v1_stream_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   4,
+			NumEnums:      1,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_stream_v1_stream_proto_goTypes,
 		DependencyIndexes: file_stream_v1_stream_proto_depIdxs,
+		EnumInfos:         file_stream_v1_stream_proto_enumTypes,
 		MessageInfos:      file_stream_v1_stream_proto_msgTypes,
 	}.Build()
 	File_stream_v1_stream_proto = out.File

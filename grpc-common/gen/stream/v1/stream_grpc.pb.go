@@ -22,7 +22,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ConsumerService_GetPositions_FullMethodName = "/stream.v1.ConsumerService/GetPositions"
+	ConsumerService_GetPositions_FullMethodName  = "/stream.v1.ConsumerService/GetPositions"
+	ConsumerService_ListParked_FullMethodName    = "/stream.v1.ConsumerService/ListParked"
+	ConsumerService_Decide_FullMethodName        = "/stream.v1.ConsumerService/Decide"
+	ConsumerService_ListDecisions_FullMethodName = "/stream.v1.ConsumerService/ListDecisions"
 )
 
 // ConsumerServiceClient is the client API for ConsumerService service.
@@ -34,6 +37,12 @@ type ConsumerServiceClient interface {
 	// Returns how far the consumer is, on every partition and for every symbol, whichever
 	// instance does the work.
 	GetPositions(ctx context.Context, in *GetPositionsRequest, opts ...grpc.CallOption) (*GetPositionsResponse, error)
+	// Lists the records that are set aside behind a halted symbol.
+	ListParked(ctx context.Context, in *ListParkedRequest, opts ...grpc.CallOption) (*ListParkedResponse, error)
+	// Decides about a halted symbol (operators only). Idempotent by request id.
+	Decide(ctx context.Context, in *DecideRequest, opts ...grpc.CallOption) (*DecideResponse, error)
+	// Lists what has been decided, newest first.
+	ListDecisions(ctx context.Context, in *ListDecisionsRequest, opts ...grpc.CallOption) (*ListDecisionsResponse, error)
 }
 
 type consumerServiceClient struct {
@@ -54,6 +63,36 @@ func (c *consumerServiceClient) GetPositions(ctx context.Context, in *GetPositio
 	return out, nil
 }
 
+func (c *consumerServiceClient) ListParked(ctx context.Context, in *ListParkedRequest, opts ...grpc.CallOption) (*ListParkedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListParkedResponse)
+	err := c.cc.Invoke(ctx, ConsumerService_ListParked_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *consumerServiceClient) Decide(ctx context.Context, in *DecideRequest, opts ...grpc.CallOption) (*DecideResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DecideResponse)
+	err := c.cc.Invoke(ctx, ConsumerService_Decide_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *consumerServiceClient) ListDecisions(ctx context.Context, in *ListDecisionsRequest, opts ...grpc.CallOption) (*ListDecisionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDecisionsResponse)
+	err := c.cc.Invoke(ctx, ConsumerService_ListDecisions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ConsumerServiceServer is the server API for ConsumerService service.
 // All implementations must embed UnimplementedConsumerServiceServer
 // for forward compatibility.
@@ -63,6 +102,12 @@ type ConsumerServiceServer interface {
 	// Returns how far the consumer is, on every partition and for every symbol, whichever
 	// instance does the work.
 	GetPositions(context.Context, *GetPositionsRequest) (*GetPositionsResponse, error)
+	// Lists the records that are set aside behind a halted symbol.
+	ListParked(context.Context, *ListParkedRequest) (*ListParkedResponse, error)
+	// Decides about a halted symbol (operators only). Idempotent by request id.
+	Decide(context.Context, *DecideRequest) (*DecideResponse, error)
+	// Lists what has been decided, newest first.
+	ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error)
 	mustEmbedUnimplementedConsumerServiceServer()
 }
 
@@ -75,6 +120,15 @@ type UnimplementedConsumerServiceServer struct{}
 
 func (UnimplementedConsumerServiceServer) GetPositions(context.Context, *GetPositionsRequest) (*GetPositionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPositions not implemented")
+}
+func (UnimplementedConsumerServiceServer) ListParked(context.Context, *ListParkedRequest) (*ListParkedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListParked not implemented")
+}
+func (UnimplementedConsumerServiceServer) Decide(context.Context, *DecideRequest) (*DecideResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Decide not implemented")
+}
+func (UnimplementedConsumerServiceServer) ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDecisions not implemented")
 }
 func (UnimplementedConsumerServiceServer) mustEmbedUnimplementedConsumerServiceServer() {}
 func (UnimplementedConsumerServiceServer) testEmbeddedByValue()                         {}
@@ -115,6 +169,60 @@ func _ConsumerService_GetPositions_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConsumerService_ListParked_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListParkedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConsumerServiceServer).ListParked(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConsumerService_ListParked_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConsumerServiceServer).ListParked(ctx, req.(*ListParkedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConsumerService_Decide_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DecideRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConsumerServiceServer).Decide(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConsumerService_Decide_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConsumerServiceServer).Decide(ctx, req.(*DecideRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConsumerService_ListDecisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDecisionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConsumerServiceServer).ListDecisions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConsumerService_ListDecisions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConsumerServiceServer).ListDecisions(ctx, req.(*ListDecisionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ConsumerService_ServiceDesc is the grpc.ServiceDesc for ConsumerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -125,6 +233,18 @@ var ConsumerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetPositions",
 			Handler:    _ConsumerService_GetPositions_Handler,
+		},
+		{
+			MethodName: "ListParked",
+			Handler:    _ConsumerService_ListParked_Handler,
+		},
+		{
+			MethodName: "Decide",
+			Handler:    _ConsumerService_Decide_Handler,
+		},
+		{
+			MethodName: "ListDecisions",
+			Handler:    _ConsumerService_ListDecisions_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
