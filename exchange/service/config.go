@@ -36,6 +36,8 @@ type Config struct {
 	Order OrderConfig `json:",optional"`
 	// Sweep has the pace of the sweeper.
 	Sweep SweepConfig `json:",optional"`
+	// Admission has the limits beyond which new orders are refused.
+	Admission AdmissionConfig `json:",optional"`
 	// ApplyBatch is how many records one transaction of the order store takes.
 	ApplyBatch int `json:",default=200,range=[1:5000]"`
 }
@@ -62,6 +64,17 @@ type OrderConfig struct {
 	ReadAfterMs int64 `json:",default=1000,range=[1:10000]"`
 	// MaxOpen bounds a member's open orders on a symbol whose rules do not.
 	MaxOpen int `json:",default=200,range=[1:100000]"`
+}
+
+// AdmissionConfig has the limits beyond which new orders are refused, before anything is
+// held, because the order store or the wallet is too far behind. Cancels always pass.
+type AdmissionConfig struct {
+	// MaxRecords that may wait on a symbol's partition.
+	MaxRecords int64 `json:",default=200000,range=[1:100000000]"`
+	// MaxAgeMs of the oldest of them.
+	MaxAgeMs int64 `json:",default=10000,range=[100:3600000]"`
+	// PollMs is how often they are asked.
+	PollMs int64 `json:",default=500,range=[10:60000]"`
 }
 
 // SweepConfig has the pace of the sweeper.
@@ -93,6 +106,9 @@ func (c *Config) SetDefaults() {
 	set(&c.Sweep.AfterMs, 10_000)
 	set(&c.Sweep.ResendMs, 30_000)
 	set(&c.Sweep.Batch, 500)
+	set(&c.Admission.MaxRecords, 200_000)
+	set(&c.Admission.MaxAgeMs, 10_000)
+	set(&c.Admission.PollMs, 500)
 	set(&c.ApplyBatch, 200)
 }
 
@@ -120,6 +136,7 @@ func (c *Config) Validate() error {
 		"the times and limits of Order and ApplyBatch must be positive")
 	check(c.Order.ClientOrderIDReuseMs >= 0, "Order.ClientOrderIDReuseMs must not be negative")
 	check(c.Sweep.EveryMs > 0 && c.Sweep.ResendMs > 0 && c.Sweep.Batch > 0, "the times and limits of Sweep must be positive")
+	check(c.Admission.MaxRecords > 0 && c.Admission.MaxAgeMs > 0 && c.Admission.PollMs > 0, "the limits of Admission must be positive")
 	check(c.Sweep.AfterMs > c.Order.DeadlineMs,
 		"Sweep.AfterMs must be more than Order.DeadlineMs: an order that is still in time must not be given up")
 	return errors.Join(append(problems, c.Lease.Validate())...)
@@ -131,8 +148,15 @@ func (c *Config) wallet() rpc.ClientConfig {
 	}
 }
 
+func ms(v int64) time.Duration { return time.Duration(v) * time.Millisecond }
+
+func (c *Config) admission() app.AdmissionConfig {
+	return app.AdmissionConfig{
+		MaxRecords: c.Admission.MaxRecords, MaxAge: ms(c.Admission.MaxAgeMs), PollEvery: ms(c.Admission.PollMs),
+	}
+}
+
 func (c *Config) app() app.Config {
-	ms := func(v int64) time.Duration { return time.Duration(v) * time.Millisecond }
 	return app.Config{
 		PlaceDeadline: ms(c.Order.DeadlineMs), ClientOrderIDReuseAfter: ms(c.Order.ClientOrderIDReuseMs),
 		ReadAfterTimeout: ms(c.Order.ReadAfterMs), MaxOpenOrders: c.Order.MaxOpen,

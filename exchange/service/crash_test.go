@@ -130,7 +130,7 @@ func newFaultyRig(t *testing.T) (*rig, *faults) {
 func (r *rig) atRest() {
 	r.t.Helper()
 	testkit.Eventually(r.t, waitLimit, func() bool {
-		intents, err := r.svc.store.Intents(context.Background(), clock.Real().NowMs()+1_000_000, 100)
+		intents, err := r.svc.store.Intents(context.Background(), clock.Real().NowMs()+1_000_000, nil, 100)
 		if err != nil || len(intents) > 0 {
 			return false
 		}

@@ -18,6 +18,7 @@ func (s *Service) newGroup() *lifecycle.Group {
 	g.Signals = []os.Signal{} // they belong to the process, which ends ctx
 	g.Add("resources", nil, func(context.Context) error { return s.Close() })
 	g.Go("intents", s.store.Run)
+	g.Go("admission", s.admission.Run)
 	g.Add("rpc", s.server.Start, s.server.Stop)
 	g.Go("leases", s.keepLeases)
 	g.Add("serving", s.setServing(true), s.setServing(false))

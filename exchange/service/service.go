@@ -72,15 +72,16 @@ type Service struct {
 	bus   *bus.Client
 	conns []io.Closer
 
-	store    *store.Store
-	ids      *idgen.Gen
-	log      sequencer.Log
-	orderBus stream.Bus
-	progress *stream.Progress
-	app      *app.App
-	server   *rpc.Server
-	peers    *client.Peers
-	group    *lifecycle.Group
+	store     *store.Store
+	ids       *idgen.Gen
+	log       sequencer.Log
+	orderBus  stream.Bus
+	progress  *stream.Progress
+	admission *app.Admission
+	app       *app.App
+	server    *rpc.Server
+	peers     *client.Peers
+	group     *lifecycle.Group
 
 	// id names this start of this instance; partitions are by number.
 	id         string
@@ -121,9 +122,14 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 	if err := s.newLeases(ctx); err != nil {
 		return nil, err
 	}
+	positions := remote.NewServer(remote.ServerConfig{
+		Consumer: consumer.Name, Topic: bus.TopicCompleted, Partitions: cfg.Partitions,
+		DB: s.db, Bus: stream.ClientBus(s.bus), Clock: s.clk,
+	})
+	s.admission = app.NewAdmission(cfg.admission(), s.clk, client.LocalPositions(positions), client.RemotePositions(conn))
 	s.app = app.New(cfg.app(), app.Deps{
 		Store: p.store(s.store), Wallet: client.NewWallet(conn), Commands: commands{s}, Book: books{s},
-		IDs: s.ids, Progress: s.progress, Clock: s.clk,
+		IDs: s.ids, Progress: s.progress, Clock: s.clk, Admission: s.admission,
 	})
 	if err := s.app.LoadSymbols(ctx); err != nil {
 		return nil, err
@@ -132,10 +138,7 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 		Name: cfg.Name, ListenOn: cfg.ListenOn, InternalToken: cfg.InternalToken,
 	}, func(g *grpc.Server) {
 		exchangepb.RegisterExchangeServiceServer(g, server.New(s.app, owners{s}))
-		streampb.RegisterConsumerServiceServer(g, remote.NewServer(remote.ServerConfig{
-			Consumer: consumer.Name, Topic: bus.TopicCompleted, Partitions: cfg.Partitions,
-			DB: s.db, Bus: stream.ClientBus(s.bus), Clock: s.clk,
-		}))
+		streampb.RegisterConsumerServiceServer(g, positions)
 	})
 	return s, err
 }

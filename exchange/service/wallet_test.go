@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	eventpb "mscoin/grpc-common/gen/event/v1"
+	streampb "mscoin/grpc-common/gen/stream/v1"
 	walletpb "mscoin/grpc-common/gen/wallet/v1"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
@@ -40,6 +41,30 @@ type fakeWallet struct {
 	// before, if set, runs at the start of PlaceHold; its error is the answer. after
 	// runs when the hold is placed.
 	before, after func(*walletpb.PlaceHoldRequest) error
+	claim         *streampb.GetPositionsResponse
+}
+
+// fakeConsumer tells how far the wallet claims to be.
+type fakeConsumer struct {
+	streampb.UnimplementedConsumerServiceServer
+
+	w *fakeWallet
+}
+
+func (c fakeConsumer) GetPositions(context.Context, *streampb.GetPositionsRequest) (*streampb.GetPositionsResponse, error) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	if c.w.claim != nil {
+		return c.w.claim, nil
+	}
+	return &streampb.GetPositionsResponse{Consumer: "wallet"}, nil
+}
+
+// claims sets what the wallet says about how far it is.
+func (w *fakeWallet) claims(res *streampb.GetPositionsResponse) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.claim = res
 }
 
 type fakeHold struct {
@@ -263,7 +288,10 @@ func (w *fakeWallet) openHolds() []int64 {
 func (w *fakeWallet) serve(t testing.TB) string {
 	t.Helper()
 	s, err := rpc.NewServer(rpc.ServerConfig{ListenOn: "127.0.0.1:0", InternalToken: testToken},
-		func(g *grpc.Server) { walletpb.RegisterWalletServiceServer(g, w) })
+		func(g *grpc.Server) {
+			walletpb.RegisterWalletServiceServer(g, w)
+			streampb.RegisterConsumerServiceServer(g, fakeConsumer{w: w})
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

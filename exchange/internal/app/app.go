@@ -41,8 +41,9 @@ type Store interface {
 	OpenOrders(ctx context.Context, member int64, symbol string) ([]Found, error)
 	ListOrders(ctx context.Context, q OrderQuery) ([]Found, error)
 	ListTrades(ctx context.Context, q TradeQuery) ([]order.Trade, error)
-	// Intents returns orders that the matcher has not spoken of, stored before.
-	Intents(ctx context.Context, beforeMs int64, limit int) ([]Found, error)
+	// Intents returns orders that the matcher has not spoken of, stored before, but for
+	// those of some symbols.
+	Intents(ctx context.Context, beforeMs int64, except []string, limit int) ([]Found, error)
 
 	Symbols(ctx context.Context) ([]Listed, error)
 	// InsertSymbol lists a symbol on a partition that it chooses: the one with the
@@ -54,8 +55,9 @@ type Store interface {
 type Wallet interface {
 	// PlaceHold returns what is held. Errors: see errs; an unknown outcome may be a hold.
 	PlaceHold(ctx context.Context, o *order.Order, h order.Hold) (held int64, err error)
-	// StaleHolds returns holds without any settlement, placed before.
-	StaleHolds(ctx context.Context, beforeMs int64, limit int) ([]StaleHold, error)
+	// StaleHolds returns holds without any settlement, placed before, but for those of
+	// some symbols.
+	StaleHolds(ctx context.Context, beforeMs int64, except []string, limit int) ([]StaleHold, error)
 	// Scales returns the scale of each coin.
 	Scales(ctx context.Context) (map[string]int, error)
 }
@@ -191,6 +193,8 @@ type Deps struct {
 	IDs      IDs
 	Progress Progress
 	Clock    clock.Clock
+	// Admission refuses what could not be settled; nil admits everything.
+	Admission *Admission
 }
 
 // App is the application. It is safe for concurrent use.

@@ -7,6 +7,7 @@ import (
 
 	"mscoin/exchange/order"
 	"mscoin/mscoin-common/errs"
+	"mscoin/mscoin-common/symbol"
 )
 
 // Canceled is an order after its cancel.
@@ -39,7 +40,7 @@ func (a *App) CancelOrder(ctx context.Context, ref OrderRef) (*Canceled, error) 
 	if err != nil {
 		return nil, fmt.Errorf("cancel order: %w", err)
 	}
-	r, leave, err := a.enter(ctx, found.Symbol)
+	r, leave, err := a.enterCancel(ctx, found.Symbol)
 	if err != nil {
 		return nil, fmt.Errorf("cancel order: %w", err)
 	}
@@ -62,9 +63,22 @@ func (a *App) CancelOrder(ctx context.Context, ref OrderRef) (*Canceled, error) 
 	return &Canceled{Order: found, Position: Position{res.Symbol, res.Seq}}, nil
 }
 
+// enterCancel is enter for a symbol whose orders can be cancelled now.
+func (a *App) enterCancel(ctx context.Context, name string) (r symbol.Rules, leave func(), err error) {
+	r, leave, err = a.enter(ctx, name)
+	if err != nil || a.deps.Admission == nil {
+		return r, leave, err
+	}
+	if err := a.deps.Admission.Cancel(r); err != nil {
+		leave()
+		return r, nil, err
+	}
+	return r, leave, nil
+}
+
 // CancelAllOrders cancels all open orders of a member on a symbol.
 func (a *App) CancelAllOrders(ctx context.Context, member int64, name string) (*CanceledAll, error) {
-	r, leave, err := a.enter(ctx, name)
+	r, leave, err := a.enterCancel(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("cancel all orders: %w", err)
 	}

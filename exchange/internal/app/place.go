@@ -89,6 +89,9 @@ func (a *App) PlaceOrder(ctx context.Context, req order.Request) (*Placed, error
 	if err != nil {
 		return nil, err
 	}
+	if err := a.admit(r); err != nil {
+		return nil, fmt.Errorf("place order: %w", err)
+	}
 	if o.ID, err = a.deps.IDs.Next(ctx); err != nil {
 		return nil, fmt.Errorf("order id: %w", err)
 	}
@@ -113,6 +116,14 @@ func (a *App) PlaceOrder(ctx context.Context, req order.Request) (*Placed, error
 		return nil, fmt.Errorf("place order %d: %w", o.ID, err)
 	}
 	return a.placed(r, &o, res)
+}
+
+// admit refuses an order that could not be settled, before anything is stored or held.
+func (a *App) admit(r symbol.Rules) error {
+	if a.deps.Admission == nil {
+		return nil
+	}
+	return a.deps.Admission.Place(r)
 }
 
 // placed reads the matcher's word on an order that was sent.

@@ -46,9 +46,9 @@ func (w *Wallet) PlaceHold(ctx context.Context, o *order.Order, h order.Hold) (i
 }
 
 // StaleHolds implements app.Wallet.
-func (w *Wallet) StaleHolds(ctx context.Context, beforeMs int64, limit int) ([]app.StaleHold, error) {
+func (w *Wallet) StaleHolds(ctx context.Context, beforeMs int64, except []string, limit int) ([]app.StaleHold, error) {
 	res, err := w.rpc.ListStaleHolds(ctx, &walletpb.ListStaleHoldsRequest{
-		PlacedBeforeMs: beforeMs, PageSize: int32(min(limit, 1000)),
+		PlacedBeforeMs: beforeMs, PageSize: int32(min(limit, 1000)), ExceptSymbols: except,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("wallet: list stale holds: %w", err)

@@ -266,8 +266,12 @@ func (s *Store) SetHold(ctx context.Context, orderID, held int64) error {
 }
 
 // Intents implements app.Store.
-func (s *Store) Intents(ctx context.Context, beforeMs int64, limit int) ([]app.Found, error) {
-	return s.many(s.db.Read(ctx).Where("status = ? AND time < ?", statusInit, beforeMs).Order("order_id").Limit(limit))
+func (s *Store) Intents(ctx context.Context, beforeMs int64, except []string, limit int) ([]app.Found, error) {
+	query := s.db.Read(ctx).Where("status = ? AND time < ?", statusInit, beforeMs)
+	if len(except) > 0 {
+		query = query.Where("symbol NOT IN ?", except)
+	}
+	return s.many(query.Order("order_id").Limit(limit))
 }
 
 // Symbols implements app.Store.

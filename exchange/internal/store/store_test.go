@@ -124,7 +124,7 @@ func TestStore_Intents(t *testing.T) {
 			}
 		})
 		t.Run("old intents are found, the oldest first", func(t *testing.T) {
-			got, err := s.Intents(ctx, 1005, 2)
+			got, err := s.Intents(ctx, 1005, nil, 2)
 			must(t, err)
 			if len(got) != 2 || got[0].ID != 3 || got[1].ID != 4 {
 				t.Errorf("got %+v", got)

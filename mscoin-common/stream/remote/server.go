@@ -19,7 +19,6 @@ import (
 	"mscoin/mscoin-common/stream"
 )
 
-
 // ServerConfig is what a Server is made of.
 type ServerConfig struct {
 	// Consumer is the name in the position tables, Topic what it reads.

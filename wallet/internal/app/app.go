@@ -41,8 +41,8 @@ type Store interface {
 	// CreateCoin lists a coin; when the name is taken it returns the coin that has it.
 	CreateCoin(ctx context.Context, c Coin) (Coin, error)
 	// StaleHolds returns open holds placed before a time of which no record has
-	// spoken, oldest first.
-	StaleHolds(ctx context.Context, beforeMs int64, limit int) ([]StaleHold, error)
+	// spoken, oldest first, but for those of some symbols.
+	StaleHolds(ctx context.Context, beforeMs int64, except []string, limit int) ([]StaleHold, error)
 }
 
 // Settled tells how far the settlement has come.
@@ -178,6 +178,7 @@ const (
 	defaultPage   = 100
 	maxPage       = 500
 	maxStalePage  = 1000
+	maxExcept     = 1000
 	maxSymbolName = 32
 	maxReference  = 64
 	maxFullName   = 64

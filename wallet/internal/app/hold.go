@@ -141,12 +141,12 @@ func (a *App) ReleaseHold(ctx context.Context, orderID, memberID int64) error {
 }
 
 // StaleHolds lists open holds placed before a time of which no record has spoken,
-// oldest first, for the exchange's sweeper.
-func (a *App) StaleHolds(ctx context.Context, beforeMs int64, pageSize int) ([]StaleHold, error) {
-	if pageSize < 1 || pageSize > maxStalePage {
-		return nil, badRequest("page size must be 1 to 1000")
+// oldest first and but for those of some symbols, for the exchange's sweeper.
+func (a *App) StaleHolds(ctx context.Context, beforeMs int64, except []string, pageSize int) ([]StaleHold, error) {
+	if pageSize < 1 || pageSize > maxStalePage || len(except) > maxExcept {
+		return nil, badRequest("page size must be 1 to 1000, and at most 1000 symbols can be left out")
 	}
-	holds, err := a.store.StaleHolds(ctx, beforeMs, pageSize)
+	holds, err := a.store.StaleHolds(ctx, beforeMs, except, pageSize)
 	if err != nil {
 		return nil, fmt.Errorf("list stale holds: %w", err)
 	}

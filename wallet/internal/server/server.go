@@ -108,7 +108,7 @@ func (s *Server) Deposit(ctx context.Context, req *walletpb.DepositRequest) (*wa
 
 // ListStaleHolds lists holds of which no record has spoken.
 func (s *Server) ListStaleHolds(ctx context.Context, req *walletpb.ListStaleHoldsRequest) (*walletpb.ListStaleHoldsResponse, error) {
-	holds, err := s.app.StaleHolds(ctx, req.GetPlacedBeforeMs(), int(req.GetPageSize()))
+	holds, err := s.app.StaleHolds(ctx, req.GetPlacedBeforeMs(), req.GetExceptSymbols(), int(req.GetPageSize()))
 	if err != nil {
 		return nil, err
 	}

@@ -180,11 +180,14 @@ func (s *Store) releaseHold(b *batch, orderID, memberID, txID int64) error {
 }
 
 // StaleHolds returns open holds of which no record has spoken.
-func (s *Store) StaleHolds(ctx context.Context, beforeMs int64, limit int) ([]app.StaleHold, error) {
+func (s *Store) StaleHolds(ctx context.Context, beforeMs int64, except []string, limit int) ([]app.StaleHold, error) {
 	var out []app.StaleHold
-	err := s.db.Read(ctx).Table("wallet_hold").
+	query := s.db.Read(ctx).Table("wallet_hold").
 		Select("order_id, member_id, symbol, place_time AS place_time_ms").
-		Where("pending_since > 0 AND pending_since < ?", beforeMs).
-		Order("pending_since, order_id").Limit(limit).Find(&out).Error
+		Where("pending_since > 0 AND pending_since < ?", beforeMs)
+	if len(except) > 0 {
+		query = query.Where("symbol NOT IN ?", except)
+	}
+	err := query.Order("pending_since, order_id").Limit(limit).Find(&out).Error
 	return out, err
 }

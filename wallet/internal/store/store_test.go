@@ -296,11 +296,11 @@ func TestStore_StaleHolds(t *testing.T) {
 			}}); err != nil {
 				t.Fatal(err)
 			}
-			holds, err := f.StaleHolds(t.Context(), 1<<60, 10)
+			holds, err := f.StaleHolds(t.Context(), 1<<60, nil, 10)
 			if err != nil || len(holds) != 2 || holds[0].OrderID != 1 || holds[1].OrderID != 4 || holds[0].PlaceTimeMs == 0 || holds[0].Symbol != "BTC/USDT" {
 				t.Fatalf("%+v, %v", holds, err)
 			}
-			if holds, err := f.StaleHolds(t.Context(), 1, 10); err != nil || len(holds) != 0 {
+			if holds, err := f.StaleHolds(t.Context(), 1, nil, 10); err != nil || len(holds) != 0 {
 				t.Fatalf("young holds are listed: %+v, %v", holds, err)
 			}
 		})

@@ -157,8 +157,10 @@ func (s *Store) OpenOrders(_ context.Context, member int64, name string) ([]app.
 }
 
 // Intents implements app.Store.
-func (s *Store) Intents(_ context.Context, beforeMs int64, limit int) ([]app.Found, error) {
-	found := s.where(func(r *Row) bool { return isIntent(r) && r.CreateTimeMs < beforeMs })
+func (s *Store) Intents(_ context.Context, beforeMs int64, except []string, limit int) ([]app.Found, error) {
+	found := s.where(func(r *Row) bool {
+		return isIntent(r) && r.CreateTimeMs < beforeMs && !slices.Contains(except, r.Symbol)
+	})
 	return found[:min(limit, len(found))], nil
 }
 

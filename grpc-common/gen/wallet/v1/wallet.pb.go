@@ -1154,7 +1154,9 @@ type ListStaleHoldsRequest struct {
 	// Placed before, ms.
 	PlacedBeforeMs int64 `protobuf:"varint,1,opt,name=placed_before_ms,json=placedBeforeMs,proto3" json:"placed_before_ms,omitempty"`
 	// At most so many, 1 to 1000.
-	PageSize      int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Symbols whose holds are left out, at most 1000.
+	ExceptSymbols []string `protobuf:"bytes,3,rep,name=except_symbols,json=exceptSymbols,proto3" json:"except_symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1201,6 +1203,13 @@ func (x *ListStaleHoldsRequest) GetPageSize() int32 {
 		return x.PageSize
 	}
 	return 0
+}
+
+func (x *ListStaleHoldsRequest) GetExceptSymbols() []string {
+	if x != nil {
+		return x.ExceptSymbols
+	}
+	return nil
 }
 
 // A hold without any settlement event.
@@ -1400,10 +1409,11 @@ const file_wallet_v1_wallet_proto_rawDesc = "" +
 	"\x06amount\x18\x04 \x01(\tR\x06amount\"g\n" +
 	"\x0fDepositResponse\x12)\n" +
 	"\x06wallet\x18\x01 \x01(\v2\x11.wallet.v1.WalletR\x06wallet\x12)\n" +
-	"\x10repeated_request\x18\x02 \x01(\bR\x0frepeatedRequest\"^\n" +
+	"\x10repeated_request\x18\x02 \x01(\bR\x0frepeatedRequest\"\x85\x01\n" +
 	"\x15ListStaleHoldsRequest\x12(\n" +
 	"\x10placed_before_ms\x18\x01 \x01(\x03R\x0eplacedBeforeMs\x12\x1b\n" +
-	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\"\x7f\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12%\n" +
+	"\x0eexcept_symbols\x18\x03 \x03(\tR\rexceptSymbols\"\x7f\n" +
 	"\tStaleHold\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1b\n" +
 	"\tmember_id\x18\x02 \x01(\x03R\bmemberId\x12\x16\n" +

@@ -197,10 +197,10 @@ func (s *Store) ReleaseHold(_ context.Context, orderID, memberID int64) error {
 }
 
 // StaleHolds implements app.Store.
-func (s *Store) StaleHolds(_ context.Context, beforeMs int64, limit int) ([]app.StaleHold, error) {
+func (s *Store) StaleHolds(_ context.Context, beforeMs int64, except []string, limit int) ([]app.StaleHold, error) {
 	var out []app.StaleHold
 	for _, h := range s.Holds {
-		if h.State == ledger.HoldOpen && h.Seq == 0 && h.PlaceTimeMs < beforeMs {
+		if h.State == ledger.HoldOpen && h.Seq == 0 && h.PlaceTimeMs < beforeMs && !slices.Contains(except, h.Symbol) {
 			out = append(out, app.StaleHold{OrderID: h.OrderID, MemberID: h.MemberID, Symbol: h.Symbol, PlaceTimeMs: h.PlaceTimeMs})
 		}
 	}
