@@ -189,7 +189,7 @@ func (s *Service) listings(ctx context.Context, r *run) error {
 func (p *partition) live(number int) error {
 	r := p.run.Load()
 	if r != nil && r.sequencer.Ready() && r.listed.Load() {
-		return nil
+		return r.consumer.Stopped()
 	}
 	if failure := p.failure.Load(); failure != nil {
 		return fmt.Errorf("exchange has no matcher of partition %d: %w", number, *failure)

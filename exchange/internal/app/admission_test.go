@@ -19,19 +19,19 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// asked answers as it is told, and counts.
-type asked struct {
+// backlogs answers as it is told, and counts.
+type backlogs struct {
 	answers chan app.Backlog // one for each poll; none is an error
 	polls   chan struct{}
 }
 
-func newAsked() *asked {
-	return &asked{answers: make(chan app.Backlog, 1), polls: make(chan struct{})}
+func newBacklogs() *backlogs {
+	return &backlogs{answers: make(chan app.Backlog, 1), polls: make(chan struct{})}
 }
 
 var errAway = errors.New("away")
 
-func (a *asked) Backlog(ctx context.Context) (app.Backlog, error) {
+func (a *backlogs) Backlog(ctx context.Context) (app.Backlog, error) {
 	select {
 	case a.polls <- struct{}{}:
 	case <-ctx.Done():
@@ -53,11 +53,11 @@ type rig struct {
 
 	t              *testing.T
 	clk            *clock.Fake
-	orders, wallet *asked
+	orders, wallet *backlogs
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, clk: clock.NewFake(time.UnixMilli(1_000_000)), orders: newAsked(), wallet: newAsked()}
+	r := &rig{t: t, clk: clock.NewFake(time.UnixMilli(1_000_000)), orders: newBacklogs(), wallet: newBacklogs()}
 	r.Admission = app.NewAdmission(app.AdmissionConfig{MaxRecords: 100, MaxAge: 10 * time.Second, PollEvery: time.Second}, r.clk, r.orders, r.wallet)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -74,7 +74,7 @@ func newRig(t *testing.T) *rig {
 // poll has both asked once; nil does not answer.
 func (r *rig) poll(orders, wallet *app.Backlog) {
 	r.t.Helper()
-	for c, answer := range map[*asked]*app.Backlog{r.orders: orders, r.wallet: wallet} {
+	for c, answer := range map[*backlogs]*app.Backlog{r.orders: orders, r.wallet: wallet} {
 		if answer != nil {
 			c.answers <- *answer
 		}

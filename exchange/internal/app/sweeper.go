@@ -88,7 +88,7 @@ func (s *Sweeper) leftOut() []string {
 			names = append(names, r.Name)
 			continue
 		}
-		leave, err := s.app.deps.Book.Enter(r)
+		leave, err := s.app.deps.Book.Enter(r.Rules)
 		if err != nil {
 			names = append(names, r.Name)
 			continue

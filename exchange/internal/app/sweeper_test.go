@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -16,9 +17,13 @@ import (
 type asked struct {
 	app.Commands
 	orders []int64
+	broken string // symbol whose commands cannot be written
 }
 
-func (a *asked) Resolve(_ context.Context, _ symbol.Rules, orderID, _, _ int64) error {
+func (a *asked) Resolve(_ context.Context, r symbol.Rules, orderID, _, _ int64) error {
+	if r.Name == a.broken {
+		return errAway
+	}
 	a.orders = append(a.orders, orderID)
 	return nil
 }
@@ -26,12 +31,22 @@ func (a *asked) Resolve(_ context.Context, _ symbol.Rules, orderID, _, _ int64) 
 // noHolds is a wallet without stale holds.
 type noHolds struct{ app.Wallet }
 
-func (noHolds) StaleHolds(context.Context, int64, int) ([]app.StaleHold, error) { return nil, nil }
+func (noHolds) StaleHolds(context.Context, int64, []string, int) ([]app.StaleHold, error) {
+	return nil, nil
+}
 
-// here is a matcher that answers.
-type here struct{ app.Book }
+// here is a matcher that answers, but for the symbols that are elsewhere.
+type here struct {
+	app.Book
+	elsewhere string
+}
 
-func (here) Enter(symbol.Rules) (func(), error) { return func() {}, nil }
+func (b here) Enter(r symbol.Rules) (func(), error) {
+	if r.Name == b.elsewhere {
+		return nil, app.ErrMoving
+	}
+	return func() {}, nil
+}
 
 func TestSweeper_Sweep(t *testing.T) {
 	t.Run("intents on a symbol that another instance has listed since are resolved too (H1)", func(t *testing.T) {
@@ -50,6 +65,33 @@ func TestSweeper_Sweep(t *testing.T) {
 		}
 		n, err := app.NewSweeper(a).Sweep(ctx)
 		if err != nil || n != 1 || len(commands.orders) != 1 || commands.orders[0] != 7 {
+			t.Errorf("asked about %v: %d, %v", commands.orders, n, err)
+		}
+	})
+	t.Run("a symbol that fails, is halted, or is matched elsewhere keeps no other from being swept", func(t *testing.T) {
+		ctx, store, commands := t.Context(), memory.New(), &asked{broken: "A/USDT"}
+		r := newRig(t)
+		r.poll(&app.Backlog{Halted: map[string]bool{"B/USDT": true}}, &app.Backlog{})
+		a := app.New(app.Config{SweepBatch: 2}, app.Deps{
+			Store: store, Wallet: noHolds{}, Commands: commands, Book: here{elsewhere: "C/USDT"}, Clock: r.clk, Admission: r.Admission,
+		})
+		for i, name := range []string{"B/USDT", "C/USDT", "A/USDT", "D/USDT"} {
+			if _, err := store.InsertSymbol(ctx, symbol.Rules{Name: name}, 1); err != nil {
+				t.Fatal(err)
+			}
+			for n := range int64(2) {
+				id := int64(i)*10 + n
+				if name == "A/USDT" && n == 1 || name == "D/USDT" && n == 1 {
+					continue // the batch takes one of each
+				}
+				err := store.InsertOrder(ctx, &order.Order{ID: id + 1, MemberID: id + 1, ClientOrderID: "a", Symbol: name, CreateTimeMs: 10})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		n, err := app.NewSweeper(a).Sweep(ctx)
+		if !errors.Is(err, errAway) || n != 1 || len(commands.orders) != 1 || commands.orders[0] != 31 {
 			t.Errorf("asked about %v: %d, %v", commands.orders, n, err)
 		}
 	})
