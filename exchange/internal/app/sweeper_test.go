@@ -90,6 +90,9 @@ func TestSweeper_Sweep(t *testing.T) {
 				}
 			}
 		}
+		if err := a.LoadSymbols(ctx); err != nil {
+			t.Fatal(err)
+		}
 		n, err := app.NewSweeper(a).Sweep(ctx)
 		if !errors.Is(err, errAway) || n != 1 || len(commands.orders) != 1 || commands.orders[0] != 31 {
 			t.Errorf("asked about %v: %d, %v", commands.orders, n, err)
