@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -28,6 +27,8 @@ const (
 	// movedWithin is what the time from a kill to the next accepted order may be, for 99 of
 	// 100 kills. The short run has too few to hold a busy machine to it.
 	movedWithin = 5 * time.Second
+	// probePatience is how long one order is waited for before another takes its place.
+	probePatience = time.Second
 	// patience is what no symbol may take, on any machine.
 	patience = 60 * time.Second
 )
@@ -68,7 +69,7 @@ func newCluster(t *testing.T) *cluster {
 	}
 	c.list("BTC", "ETH", "LTC") // one on each partition
 	for _, svc := range []string{"exchange", "wallet"} {
-		db, err := database.Open(t.Context(), database.Config{Dialect: database.SQLite, DSN: filepath.Join(c.dir, svc+".db")}, clock.Real())
+		db, err := database.Open(t.Context(), c.db[svc], clock.Real())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,6 +169,8 @@ func probe(ctx context.Context, client *binance.Client, symbol string, since tim
 		}
 		others.Go(func() {
 			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(ctx, probePatience)
+			defer cancel()
 			_, err := client.NewCreateOrderService().Symbol(symbol).Side(binance.SideTypeBuy).Type(binance.OrderTypeLimit).
 				TimeInForce(binance.TimeInForceTypeIOC).Quantity("0.1").Price("100").Do(ctx)
 			if err == nil {
@@ -258,7 +261,7 @@ func TestServices_Failover(t *testing.T) {
 				t.Errorf("members have %s %s, had %s", b, coin, before[coin])
 			}
 		}
-		mustReconcile(t, c.dir)
+		mustReconcile(t, c.dir, c.books()...)
 	})
 	t.Logf("%d orders acknowledged", l.count.Load())
 	t.Run("each process stops cleanly on SIGTERM", func(*testing.T) {

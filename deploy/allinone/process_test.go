@@ -206,22 +206,22 @@ func poll(t *testing.T, within time.Duration, what string, check func() error) {
 	}
 }
 
-// reconcile runs the operator's command on the folder and returns what it printed.
-func reconcile(t *testing.T, dir string) (string, error) {
+// reconcile runs the operator's command on the folder, or on what env says, and returns what it printed.
+func reconcile(t *testing.T, dir string, env ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program(t, "mscoin/deploy/reconcile"))
-	cmd.Env = append(os.Environ(), "MSCOIN_DATA="+dir)
+	cmd.Env = append(append(os.Environ(), "MSCOIN_DATA="+dir), env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
 // mustReconcile polls until reconciliation is clean: settlement may be a moment behind the last answer.
-func mustReconcile(t *testing.T, dir string) {
+func mustReconcile(t *testing.T, dir string, env ...string) {
 	t.Helper()
 	poll(t, 20*time.Second, "a clean reconciliation", func() error {
-		out, err := reconcile(t, dir)
+		out, err := reconcile(t, dir, env...)
 		if err != nil {
 			return errors.Join(err, errors.New(out))
 		}

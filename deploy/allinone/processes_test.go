@@ -19,8 +19,15 @@ import (
 	"mscoin/deploy/demo/story"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/embedded"
+	"mscoin/mscoin-common/testkit"
 )
+
+// serversEnv has the processes run on MariaDB (of testkit.MariaDBEnv, or the test's own) and,
+// when testkit.KafkaEnv is set, on a Kafka without money topics, instead of SQLite and the
+// embedded broker: any value but "".
+const serversEnv = "MSCOIN_TEST_ON_SERVERS"
 
 // installation is every service as a process of its own, started from the
 // configuration files of the repository with nothing changed but addresses and the database.
@@ -28,8 +35,9 @@ type installation struct {
 	t     *testing.T
 	dir   string
 	env   []string
-	pairs []string            // what is replaced in the configuration files
-	addr  map[string][]string // of the instances of each service
+	db    map[string]database.Config // by service
+	pairs []string                   // what is replaced in the configuration files
+	addr  map[string][]string        // of the instances of each service
 	base  string
 	admin string
 }
@@ -43,18 +51,14 @@ func secret() string {
 // newInstallation prepares one instance of each service, and more of some.
 func newInstallation(t *testing.T, more ...string) *installation {
 	t.Helper()
-	in := &installation{t: t, dir: t.TempDir(), admin: secret(), addr: map[string][]string{}}
-	broker, err := embedded.StartBroker(embedded.Config{Dir: filepath.Join(in.dir, "broker")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close() })
+	in := &installation{t: t, dir: t.TempDir(), admin: secret(), addr: map[string][]string{}, db: map[string]database.Config{}}
+	broker := in.broker()
 	redis, err := embedded.StartRedis("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = redis.Close() })
-	client, err := bus.Connect(bus.Config{Brokers: []string{broker.Addr()}}, clock.Real())
+	client, err := bus.Connect(bus.Config{Brokers: []string{broker}}, clock.Real())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +69,8 @@ func newInstallation(t *testing.T, more ...string) *installation {
 	gateway := freeAddr(t)
 	in.base = "http://" + gateway
 	in.pairs = []string{
-		"127.0.0.1:9092", broker.Addr(), "127.0.0.1:6379", redis.Addr(), "0.0.0.0:8080", gateway,
-		"Dialect: mysql", "Dialect: sqlite", "Partitions: 1", "Partitions: 3", "OrdersPer10s: 100", "OrdersPer10s: 1000000",
+		"127.0.0.1:9092", broker, "127.0.0.1:6379", redis.Addr(), "0.0.0.0:8080", gateway,
+		"Partitions: 1", "Partitions: 3", "OrdersPer10s: 100", "OrdersPer10s: 1000000",
 		"OrdersPerDay: 200000", "OrdersPerDay: 100000000", "WeightPerMinute: 6000", "WeightPerMinute: -1",
 	}
 	for i, svc := range []string{"ucenter", "exchange", "wallet", "market"} {
@@ -82,9 +86,37 @@ func newInstallation(t *testing.T, more ...string) *installation {
 		"MSCOIN_UCENTER_ACCESS_SECRET=" + secret(), "MSCOIN_UCENTER_MASTER_KEY=" + secret(), "MSCOIN_UCENTER_HASH_KEY=" + secret(),
 	}
 	for _, svc := range []string{"ucenter", "wallet", "exchange", "market"} {
-		in.env = append(in.env, fmt.Sprintf("MSCOIN_%s_DSN=%s", strings.ToUpper(svc), filepath.Join(in.dir, svc+".db")))
+		in.db[svc] = database.Config{Dialect: database.SQLite, DSN: filepath.Join(in.dir, svc+".db")}
+		if os.Getenv(serversEnv) != "" {
+			in.db[svc] = testkit.MariaDBConfig(t)
+		}
+		in.pairs = append(in.pairs, "Dialect: mysql", "Dialect: "+in.db[svc].Dialect)
+		in.env = append(in.env, fmt.Sprintf("MSCOIN_%s_DSN=%s", strings.ToUpper(svc), in.db[svc].DSN))
 	}
 	return in
+}
+
+// broker returns the address of the broker that the installation uses.
+func (in *installation) broker() string {
+	in.t.Helper()
+	if given := os.Getenv(testkit.KafkaEnv); given != "" && os.Getenv(serversEnv) != "" {
+		return strings.Split(given, ",")[0]
+	}
+	broker, err := embedded.StartBroker(embedded.Config{Dir: filepath.Join(in.dir, "broker")})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	in.t.Cleanup(func() { _ = broker.Close() })
+	return broker.Addr()
+}
+
+// books are the databases for the operator's reconciliation.
+func (in *installation) books() []string {
+	env := make([]string, 0, 2)
+	for _, svc := range []string{"wallet", "exchange"} {
+		env = append(env, fmt.Sprintf("MSCOIN_%s_DSN=%s:%s", strings.ToUpper(svc), in.db[svc].Dialect, in.db[svc].DSN))
+	}
+	return env
 }
 
 func count(all []string, one string) int {
@@ -221,7 +253,7 @@ func TestServices_SeparateProcesses(t *testing.T) {
 		if err := story.Tell(t.Context(), access, &out); err != nil {
 			t.Fatalf("%v\n%s", err, out.String())
 		}
-		mustReconcile(t, in.dir)
+		mustReconcile(t, in.dir, in.books()...)
 	})
 	t.Run("each process stops cleanly on SIGTERM", func(*testing.T) {
 		for _, r := range slices.Backward(running) {
