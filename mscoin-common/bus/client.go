@@ -13,6 +13,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol/produce"
 
 	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/failpoint"
 )
 
 // Config is how to reach the brokers. Zero values mean the defaults.
@@ -132,6 +133,11 @@ func (c *Client) Produce(ctx context.Context, topic string, partition int, msgs 
 	if err := c.checkProduce(ctx, msgs); err != nil {
 		return 0, fmt.Errorf("produce to %s/%d: %w: %w", topic, partition, ErrNotSent, err)
 	}
+	if failpoint.Enabled {
+		if err := failpoint.Hit("produce." + topic + ".before"); err != nil {
+			return 0, fmt.Errorf("produce to %s/%d: %w: %w", topic, partition, ErrNotSent, err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.produceTimeout())
 	defer cancel()
 	records := make([]kafka.Record, len(msgs))
@@ -147,6 +153,9 @@ func (c *Client) Produce(ctx context.Context, topic string, partition int, msgs 
 	})
 	if err == nil {
 		err = res.Error
+	}
+	if failpoint.Enabled && err == nil {
+		err = failpoint.Hit("produce." + topic + ".after")
 	}
 	if err != nil {
 		if notSent(err) {

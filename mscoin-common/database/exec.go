@@ -3,8 +3,6 @@ package database
 import (
 	"context"
 	"fmt"
-
-	"mscoin/mscoin-common/errs"
 )
 
 // Exec runs one statement by itself, outside any transaction, and returns how many rows it
@@ -22,7 +20,7 @@ func (db *DB) Exec(ctx context.Context, statement string, args ...any) (rows int
 	defer func() { _ = conn.Close() }() // back to the pool
 	res, err := conn.ExecContext(ctx, statement, args...)
 	if err != nil && (ctx.Err() != nil || isConnectionLost(err)) {
-		return 0, errs.New(errs.KindUnknownOutcome, errs.CodeUnknownOutcome, "outcome unknown").Wrap(err)
+		return 0, outcomeUnknown(err)
 	}
 	if err != nil {
 		return 0, err

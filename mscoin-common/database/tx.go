@@ -13,6 +13,7 @@ import (
 
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/errs"
+	"mscoin/mscoin-common/failpoint"
 )
 
 const (
@@ -29,6 +30,15 @@ type Tx struct {
 	gdb   *gorm.DB
 	state *txState
 	used  bool // a statement other than a fence was asked for
+	name  string
+}
+
+// Name says what the transaction is, for fault tests: see package failpoint. It may be
+// called on nil.
+func (tx *Tx) Name(name string) {
+	if tx != nil {
+		tx.name = name
+	}
 }
 
 // Read returns GORM for reading outside a transaction; a write returns ErrReadOnly.
@@ -94,13 +104,25 @@ func (db *DB) attempt(ctx context.Context, fn func(tx *Tx) error) error {
 	}()
 	gdb := db.write.Session(&gorm.Session{NewDB: true, Context: ctx})
 	gdb.Statement.ConnPool = txPool{sqlTx}
-	err = fn(&Tx{db: db, gdb: gdb, state: state})
+	tx := &Tx{db: db, gdb: gdb, state: state}
+	err = fn(tx)
 	done = true
 	if err == nil {
 		err = state.err()
 	}
+	if failpoint.Enabled && err == nil {
+		if err = failpoint.Hit("commit." + tx.name + ".before"); err != nil {
+			err = unavailable(err)
+		}
+	}
 	if err == nil {
-		return db.commit(sqlTx, state)
+		err = db.commit(sqlTx, state)
+		if failpoint.Enabled && err == nil {
+			if err = failpoint.Hit("commit." + tx.name + ".after"); err != nil {
+				err = outcomeUnknown(err)
+			}
+		}
+		return err
 	}
 	// A failed rollback needs no report: the guard throws the connection away, and
 	// with it the transaction.
@@ -147,6 +169,10 @@ func (db *DB) commit(sqlTx *sql.Tx, state *txState) error {
 	if !state.commitStarted() || IsRetryable(err) {
 		return err
 	}
+	return outcomeUnknown(err)
+}
+
+func outcomeUnknown(err error) error {
 	return errs.New(errs.KindUnknownOutcome, errs.CodeUnknownOutcome, "outcome unknown").Wrap(err)
 }
 

@@ -28,6 +28,9 @@ type Config struct {
 	Dir string
 	// Addr is host:port to listen on; empty means 127.0.0.1 and a free port.
 	Addr string
+	// Advertise is host:port that clients are told to connect to, when that is not Addr: a
+	// proxy stands in front.
+	Advertise string
 	// Clock stamps the records with their append time; nil means the real clock.
 	Clock clock.Clock
 }
@@ -57,7 +60,7 @@ func StartBroker(cfg Config) (*Broker, error) {
 		kfake.NumBrokers(1),
 		kfake.ClusterID("mscoin-embedded"),
 		kfake.WithLogger(brokerLog{}),
-		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return net.Listen(network, cfg.Addr) }),
+		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return listen(network, cfg) }),
 		kfake.BrokerConfigs(map[string]string{
 			"log.retention.ms":           "-1",
 			"log.retention.bytes":        "-1",
@@ -82,6 +85,29 @@ func StartBroker(cfg Config) (*Broker, error) {
 	stamps := &stamper{clk: cfg.Clock}
 	cluster.ControlKey(int16(kmsg.Produce), stamps.stamp)
 	return b, nil
+}
+
+// advertised is a listener that gives another address as its own: the one that the
+// broker's answers then name.
+type advertised struct {
+	net.Listener
+
+	addr net.Addr
+}
+
+// Addr implements net.Listener.
+func (l advertised) Addr() net.Addr { return l.addr }
+
+func listen(network string, cfg Config) (net.Listener, error) {
+	l, err := net.Listen(network, cfg.Addr)
+	if err != nil || cfg.Advertise == "" {
+		return l, err
+	}
+	addr, err := net.ResolveTCPAddr(network, cfg.Advertise)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("address to advertise: %w", err), l.Close())
+	}
+	return advertised{l, addr}, nil
 }
 
 // Addr returns the host:port that clients connect to.

@@ -101,6 +101,35 @@ func readAll(t *testing.T, client *bus.Client) []bus.Message {
 	return all
 }
 
+func TestBroker_Advertise(t *testing.T) {
+	t.Run("clients are told the proxy's address, and the broker listens on its own", func(t *testing.T) {
+		b, client := start(t, embedded.Config{Addr: "127.0.0.1:0"})
+		produce(t, client, "a")
+		own := b.Addr()
+		client.Close()
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		const proxy = "127.0.0.1:1" // nobody is there
+		b, err := embedded.StartBroker(embedded.Config{Addr: own, Advertise: proxy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = b.Close() })
+		if b.Addr() != proxy {
+			t.Errorf("it is told to be at %s", b.Addr())
+		}
+		if client, err = bus.Connect(bus.Config{Brokers: []string{own}}, clock.Real()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.Close)
+		// The first request reaches it; the ones to the leader go to the proxy.
+		if err := client.EnsureTopics(t.Context(), []bus.Topic{{Name: topic, Partitions: 1, Configs: bus.MoneyConfigs()}}); err == nil {
+			t.Error("a client has reached it behind the proxy's back")
+		}
+	})
+}
+
 func TestBroker_Restart(t *testing.T) {
 	t.Run("topics, records and times survive an orderly restart", func(t *testing.T) {
 		dir := t.TempDir()

@@ -396,6 +396,7 @@ func (c *Consumer) commitOnce(ctx context.Context, b batch) error {
 // then what else is to be written, then the records.
 func (c *Consumer) transact(ctx context.Context, b batch, fence, write func(fences Fences) error) error {
 	err := c.around(ctx, b.fresh, func(fences Fences, tx *database.Tx) error {
+		tx.Name(c.cfg.Name)
 		if err := fence(fences); err != nil {
 			return err
 		}
@@ -477,7 +478,10 @@ func (c *Consumer) savePublished(ctx context.Context) error {
 	if c.cfg.ForwardTo == "" || c.forwarded == c.published {
 		return nil
 	}
-	err := c.deps.Store.Tx(ctx, func(fences Fences, _ *database.Tx) error { return c.advancePublished(fences) })
+	err := c.deps.Store.Tx(ctx, func(fences Fences, tx *database.Tx) error {
+		tx.Name(c.cfg.Name + "-forwarded")
+		return c.advancePublished(fences)
+	})
 	if err != nil {
 		return fmt.Errorf("save forwarded position: %w", err)
 	}

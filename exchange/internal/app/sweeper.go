@@ -9,6 +9,8 @@ import (
 	"github.com/zeromicro/go-zero/core/logx"
 
 	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/failpoint"
+	"mscoin/mscoin-common/symbol"
 )
 
 // Sweeper resolves what a crash or an unknown outcome has left in doubt: intents
@@ -150,7 +152,7 @@ func (s *sweep) resolve(ctx context.Context, name string, id, member, deadlineMs
 		return // its owner sweeps it, now or later
 	}
 	if err == nil {
-		err = s.app.deps.Commands.Resolve(ctx, r, id, member, deadlineMs)
+		err = s.ask(ctx, r, id, member, deadlineMs)
 		leave()
 	}
 	if err != nil {
@@ -162,6 +164,17 @@ func (s *sweep) resolve(ctx context.Context, name string, id, member, deadlineMs
 	}
 	s.sent[id] = s.nowMs
 	s.asked++
+}
+
+// ask has the matcher speak of an order.
+func (s *sweep) ask(ctx context.Context, r symbol.Rules, id, member, deadlineMs int64) error {
+	if err := failpoint.Hit("resolve.before"); err != nil {
+		return err
+	}
+	if err := s.app.deps.Commands.Resolve(ctx, r, id, member, deadlineMs); err != nil {
+		return err
+	}
+	return failpoint.Hit("resolve.after")
 }
 
 // forget drops the ids that may be asked about again. What is remembered is bounded

@@ -71,7 +71,10 @@ func (s *Store) insertOrders(ctx context.Context, orders []*order.Order) []error
 	for i, o := range orders {
 		rows[i] = intentRow(o)
 	}
-	err := s.db.Tx(ctx, func(tx *database.Tx) error { return tx.DB().Create(&rows).Error })
+	err := s.db.Tx(ctx, func(tx *database.Tx) error {
+		tx.Name("intent")
+		return tx.DB().Create(&rows).Error
+	})
 	if err == nil {
 		return nil
 	}
@@ -241,6 +244,7 @@ func (s *Store) Deactivate(ctx context.Context, orderID int64) error {
 // Refuse implements app.Store. An order that the matcher has spoken of stays as it is.
 func (s *Store) Refuse(ctx context.Context, orderID int64, reason order.Reason, nowMs int64) error {
 	err := s.db.Tx(ctx, func(tx *database.Tx) error {
+		tx.Name("refusal")
 		return tx.DB().Model(&orderRow{}).Where("order_id = ? AND status = ?", orderID, statusInit).
 			Updates(map[string]any{
 				"status": statusRejected, "reason": int64(reason), "held_remaining": 0,
@@ -290,6 +294,7 @@ func (s *Store) Symbols(ctx context.Context) ([]app.Listed, error) {
 // InsertSymbol implements app.Store.
 func (s *Store) InsertSymbol(ctx context.Context, r symbol.Rules, partitions int) (symbol.Rules, error) {
 	err := s.db.Tx(ctx, func(tx *database.Tx) error {
+		tx.Name("listing")
 		var rows []coinRow
 		// Locked, so that two listings at once do not choose by the same count.
 		if err := tx.ForUpdate().Order("symbol").Find(&rows).Error; err != nil {

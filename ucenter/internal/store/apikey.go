@@ -47,6 +47,7 @@ func (r apiKeyRow) key() (app.APIKey, error) {
 // AddAPIKey stores a key unless the member has maxKeys.
 func (s *Store) AddAPIKey(ctx context.Context, k app.APIKey, maxKeys int) error {
 	return s.db.Tx(ctx, func(tx *database.Tx) error {
+		tx.Name("api-key")
 		if err := lockMember(tx, k.MemberID); err != nil {
 			return err
 		}

@@ -82,6 +82,7 @@ func (s *Store) TryCode(ctx context.Context, contactHash, codeHash string, maxAt
 // AddMember stores a member with its contacts, and uses up the code.
 func (s *Store) AddMember(ctx context.Context, m app.Member, passwordHash string, use *app.Code) error {
 	return s.db.Tx(ctx, func(tx *database.Tx) error {
+		tx.Name("member")
 		if use != nil {
 			res := tx.DB().Where("contact_hash = ? AND code_hash = ?", use.ContactHash, use.CodeHash).Delete(&codeRow{})
 			if res.Error != nil {

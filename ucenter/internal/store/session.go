@@ -38,6 +38,7 @@ func (refreshRow) TableName() string { return "refresh_token" }
 // beyond maxSessions.
 func (s *Store) AddSession(ctx context.Context, n app.Session, t app.RefreshToken, maxSessions int) (ended []int64, err error) {
 	err = s.db.Tx(ctx, func(tx *database.Tx) error {
+		tx.Name("session")
 		ended = nil
 		// The member's row orders logins of one member: without it two could both find
 		// room for one.

@@ -37,6 +37,7 @@ func (s *Store) Deposit(ctx context.Context, d app.Deposit) (app.Wallet, bool, e
 	var out app.Wallet
 	var repeated bool
 	err = s.db.Tx(ctx, func(tx *database.Tx) error {
+		tx.Name("deposit")
 		var err error
 		out, repeated, err = s.deposit(ctx, tx, d, txIDs[0])
 		return err

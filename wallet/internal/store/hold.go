@@ -18,6 +18,7 @@ func (s *Store) PlaceHolds(ctx context.Context, reqs []app.HoldRequest) ([]app.H
 	}
 	var results []app.HoldResult
 	err = s.retryDuplicate(ctx, func(tx *database.Tx) error {
+		tx.Name("hold")
 		var err error
 		results, err = s.placeHolds(s.in(ctx, tx), reqs, txIDs)
 		return err
