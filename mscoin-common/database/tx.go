@@ -265,3 +265,14 @@ func (db *DB) Snapshot(ctx context.Context, fn func(read *gorm.DB) error) error 
 	gdb.Statement.ConnPool = readPool{sqlTx}
 	return fn(gdb)
 }
+
+// Queryer reads below GORM.
+type Queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// SnapshotRows is Snapshot for reading below GORM: for tables too large to be reflected
+// upon row by row.
+func (db *DB) SnapshotRows(ctx context.Context, fn func(q Queryer) error) error {
+	return db.Snapshot(ctx, func(read *gorm.DB) error { return fn(read.Statement.ConnPool) })
+}

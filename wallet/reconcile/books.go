@@ -11,9 +11,9 @@ import (
 
 // Ages beyond which something stands still (C10).
 const (
-	maxHoldAgeMs     = 60_000
-	maxSuspenseAgeMs = 5 * 60_000
-	maxLagMs         = 5_000
+	MaxHoldAgeMs     = 60_000
+	MaxSuspenseAgeMs = 5 * 60_000
+	MaxLagMs         = 5_000
 )
 
 // books are the rules that one row, or a sum over few names, can be checked by. The
@@ -126,7 +126,7 @@ func (b *books) hold(h *ledger.Hold) {
 		b.found("C5", "hold consumed something else than the order traded", holdPlace(h), h.Coin, consumed, h.Consumed)
 	}
 	if h.State == ledger.HoldOpen && h.Seq == 0 {
-		b.alarm("hold without a word from the matcher", orderName(h.OrderID), h.PlaceTimeMs, maxHoldAgeMs)
+		b.alarm("hold without a word from the matcher", orderName(h.OrderID), h.PlaceTimeMs, MaxHoldAgeMs)
 	}
 }
 
@@ -230,18 +230,18 @@ func (b *books) finish() {
 		b.finishPositions()
 		b.finishFees()
 	}
-	for _, coin := range slices.Sorted(maps.Keys(b.totals)) {
+	for _, coin := range sortedKeys(b.totals) {
 		t := b.totals[coin]
 		b.report.Totals = append(b.report.Totals, *t)
 		b.expect("C3", "all accounts together do not sum to zero", place{where: "all accounts"}, coin, 0, t.Sum())
 		if t.Suspense != 0 {
-			b.alarm("money in suspense", coin, b.suspense[coin], maxSuspenseAgeMs)
+			b.alarm("money in suspense", coin, b.suspense[coin], MaxSuspenseAgeMs)
 		}
 	}
 }
 
 func (b *books) finishPositions() {
-	for _, symbol := range slices.Sorted(maps.Keys(b.Settled)) {
+	for _, symbol := range sortedKeys(b.Settled) {
 		wallet, orders := b.Settled[symbol], b.Stored[symbol]
 		switch {
 		case orders.Seq < wallet.Seq:
@@ -249,7 +249,7 @@ func (b *books) finishPositions() {
 		case orders.Seq == wallet.Seq && orders.Hash != wallet.Hash:
 			b.found("C7", "order store and wallet have applied different records", place{where: recordName(symbol, wallet.Seq)}, "", 0, 0)
 		}
-		b.alarm("wallet is behind the order store", symbol, b.firstLag[symbol], maxLagMs)
+		b.alarm("wallet is behind the order store", symbol, b.firstLag[symbol], MaxLagMs)
 	}
 }
 
@@ -264,6 +264,8 @@ func (b *books) finishFees() {
 		b.expect("C9", "fee account is not the sum of the fees charged", place{where: where}, key.coin, 0, b.fees[key])
 	}
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func orderName(id int64) string { return fmt.Sprintf("order %d", id) }
 

@@ -15,7 +15,9 @@ import (
 type Checker struct {
 	books
 
+	part     bool      // what needs all rows is left out
 	suspects *Suspects // nil: everything
+	starts   map[ledger.Account]chain
 	wallets  map[ledger.WalletKey]*walletFacts
 	txs      map[int64]*txFacts
 	records  map[recordKey]int64 // transaction of a record
@@ -88,9 +90,24 @@ func New(f Frame) *Checker {
 // other row. What needs all rows (totals, fees, gaps in trades, the sum of each
 // transaction) is the sketch's, and left out.
 func NewExact(f Frame, s *Suspects) *Checker {
-	c := New(f)
+	c := NewPart(f)
 	c.suspects = s
 	return c
+}
+
+// NewPart returns a checker for a part of the books that is known to be whole in itself,
+// like some members' wallets with what became of them since a place that was right:
+// see [Checker.StartAt]. What needs all rows is left out, as in [NewExact].
+func NewPart(f Frame) *Checker {
+	c := New(f)
+	c.part, c.starts = true, map[ledger.Account]chain{}
+	return c
+}
+
+// StartAt says where the lines of a member's account begin: after this sequence, with
+// this balance.
+func (c *Checker) StartAt(a ledger.Account, seq, balance int64) {
+	c.starts[a] = chain{account: a, seq: seq, balance: balance}
 }
 
 // AddWallet adds a wallet row.
@@ -163,7 +180,7 @@ func (c *Checker) tx(id int64) *txFacts {
 // AddLine adds a journal line to its transaction, its record and its order, in any
 // order; [Checker.AddChain] adds it to its account.
 func (c *Checker) AddLine(l *Line) {
-	if c.suspects == nil {
+	if !c.part {
 		c.line(l)
 	}
 	if c.suspects.Tx(l.TxID) {
@@ -218,7 +235,8 @@ func (c *Checker) AddChain(l *Line) {
 	}
 	if l.Account != c.chain.account {
 		c.endChain()
-		c.chain = chain{account: l.Account}
+		c.chain = c.starts[l.Account]
+		c.chain.account = l.Account
 	}
 	if l.AccountSeq != c.chain.seq+1 {
 		c.found("C2", "account sequence has a gap or a repetition", linePlace(l), "", c.chain.seq+1, l.AccountSeq)
@@ -313,7 +331,7 @@ func part(l *Line) uint64 {
 // AddTrade adds a trade. Without suspects the trades of one symbol must come together,
 // in the order of their ids.
 func (c *Checker) AddTrade(t *Trade) {
-	if c.suspects == nil {
+	if !c.part {
 		if !c.trade(t) {
 			return
 		}
@@ -396,7 +414,7 @@ func (c *Checker) Finish() Report {
 	c.finishWallets()
 	c.finishTxs()
 	c.finishOrders()
-	if c.suspects == nil {
+	if !c.part {
 		c.finish()
 	}
 	c.report.sort()
@@ -410,14 +428,18 @@ func (c *Checker) finishWallets() {
 			c.found("C2", "journal or hold without a wallet row", at, key.Coin, 0, 0)
 			continue
 		}
-		if !w.seen[0] && (w.Available != 0 || w.AvailableSeq != 0) {
-			c.found("C2", "available balance without a journal", at, key.Coin, 0, w.Available)
-		}
-		if !w.seen[1] && (w.Held != 0 || w.HeldSeq != 0) {
-			c.found("C2", "held balance without a journal", at, key.Coin, 0, w.Held)
-		}
+		c.unseen(w.seen[0], ledger.AvailableOf(key.MemberID, key.Coin), w.Available, w.AvailableSeq)
+		c.unseen(w.seen[1], ledger.HeldOf(key.MemberID, key.Coin), w.Held, w.HeldSeq)
 		at.sinceMs = w.UpdatedMs
 		c.expect("C4", "wallet holds something else than its open holds", at, key.Coin, w.holdsSum, w.Held)
+	}
+}
+
+// unseen checks an account of which no line was read: it is where it began.
+func (c *Checker) unseen(seen bool, a ledger.Account, balance, seq int64) {
+	start := c.starts[a]
+	if !seen && (balance != start.balance || seq != start.seq) {
+		c.found("C2", "balance without a journal", place{where: a.String(), member: a.MemberID}, a.Coin, start.balance, balance)
 	}
 }
 

@@ -69,7 +69,7 @@ type Report struct {
 	Totals        []Totals      `json:"totals"`
 	Counts        Counts        `json:"counts"`
 	// Unnamed is how many places were seen to differ that were not looked into one by
-	// one, because there were too many: see [Sketch.Suspects].
+	// one, because there were too many: see [Sketch.Finish].
 	Unnamed int64 `json:"unnamedPlaces,omitempty"`
 }
 

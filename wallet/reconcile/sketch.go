@@ -20,13 +20,12 @@ import (
 // Rows that are wrong by themselves, transactions that do not sum to zero, gaps in the
 // trades, totals and fees are found and named in this pass already.
 type Sketch struct {
-	books
+	Journal
 
 	seed    [2]uint64
 	orders  []sum
 	members []sum
 	txs     []sum
-	tx      runningTx
 }
 
 // Places is how many sums a sketch keeps of each sort.
@@ -72,22 +71,10 @@ func (s *sum) add(w sum, amount int64) {
 	s.hi, _ = bits.Add64(s.hi, hi, carry)
 }
 
-// runningTx is the transaction whose lines are being read.
-type runningTx struct {
-	last  Line
-	lines int64
-	coins []coinSum
-}
-
-type coinSum struct {
-	coin string
-	sum  int64
-}
-
 // NewSketch returns an empty sketch. seed must be random and unknown to whoever may
 // have damaged the books; two sketches to be joined need the same.
 func NewSketch(f Frame, seed [2]uint64) *Sketch {
-	return &Sketch{books: newBooks(f), seed: seed, orders: make([]sum, Places), members: make([]sum, Places), txs: make([]sum, Places)}
+	return &Sketch{Journal: *NewJournal(f), seed: seed, orders: make([]sum, Places), members: make([]sum, Places), txs: make([]sum, Places)}
 }
 
 // mix is the finalizer of SplitMix64 (Steele, Lea, Flood 2014).
@@ -200,8 +187,7 @@ func (s *Sketch) AddTransfer(d Transfer) {
 
 // AddLine adds a journal line. The lines of one transaction must come together.
 func (s *Sketch) AddLine(l *Line) {
-	s.line(l)
-	s.addToTx(l)
+	s.Journal.AddLine(l)
 	if l.Account.Kind.OfMember() {
 		at := s.atMember(l.Account.MemberID)
 		s.step(at, &l.Account, l.AccountSeq, l.BalanceAfter, 1)
@@ -232,46 +218,6 @@ func (s *Sketch) addToOrder(l *Line) {
 		amount = -amount
 	}
 	s.atOrder(l.OrderID).add(s.weight(p, l.OrderID, l.Account.MemberID, name(l.Account.Coin)), amount)
-}
-
-// addToTx checks C1 for a transaction when its last line has come.
-func (s *Sketch) addToTx(l *Line) {
-	t := &s.tx
-	if t.lines == 0 || t.last.TxID != l.TxID {
-		s.endTx()
-	}
-	if int64(l.Line) != t.lines {
-		s.found("C1", "transaction has lost or gained lines", s.txPlace(l), "", t.lines, int64(l.Line))
-	}
-	t.last, t.lines = *l, int64(l.Line)+1
-	for i := range t.coins {
-		if t.coins[i].coin == l.Account.Coin {
-			t.coins[i].sum += l.Amount
-			return
-		}
-	}
-	t.coins = append(t.coins, coinSum{l.Account.Coin, l.Amount})
-}
-
-func (s *Sketch) txPlace(l *Line) place {
-	at := place{where: txName(l.TxID), sinceMs: l.TimeMs}
-	if l.Seq > 0 {
-		at.record = recordName(l.Symbol, l.Seq)
-	}
-	return at
-}
-
-func (s *Sketch) endTx() {
-	t := &s.tx
-	if t.lines > 0 {
-		s.report.Counts.Transactions++
-	}
-	for _, c := range t.coins {
-		if c.sum != 0 {
-			s.found("C1", "transaction does not sum to zero", s.txPlace(&t.last), c.coin, 0, c.sum)
-		}
-	}
-	t.lines, t.coins = 0, t.coins[:0]
 }
 
 // AddTrade adds a trade. The trades of one symbol must come together, in the order of

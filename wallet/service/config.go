@@ -30,6 +30,8 @@ type Config struct {
 	Partitions int `json:",default=1,range=[1:1024]"`
 	// Lease says how instances share the settlement of the partitions.
 	Lease lease.Config `json:",optional"`
+	// ReconcileEveryMs is how often the books are reconciled while the service runs.
+	ReconcileEveryMs int64 `json:",default=60000,range=[100:3600000]"`
 	// SettleBatch is how many records one settlement transaction takes at most.
 	SettleBatch int `json:",default=1000,range=[1:2000]"`
 }
@@ -64,6 +66,9 @@ func (c *Config) SetDefaults() {
 		c.Partitions = 1
 	}
 	c.Lease.SetDefaults()
+	if c.ReconcileEveryMs == 0 {
+		c.ReconcileEveryMs = 60_000
+	}
 	if c.SettleBatch == 0 {
 		c.SettleBatch = defaultBatch
 	}
@@ -81,6 +86,7 @@ func (c *Config) Validate() error {
 	check(c.Database.DSN != "", "Database.DSN is missing")
 	check(len(c.Kafka.Brokers) > 0, "Kafka.Brokers is missing")
 	check(c.Partitions >= 1 && c.Partitions <= maxPartitions, "Partitions must be 1 to 1024")
+	check(c.ReconcileEveryMs >= 100, "ReconcileEveryMs must be at least 100")
 	check(c.SettleBatch >= 1 && c.SettleBatch <= maxBatch, "SettleBatch must be 1 to 2000")
 	if err := errors.Join(append(problems, c.Lease.Validate())...); err != nil {
 		return fmt.Errorf("configuration of wallet: %w", err)

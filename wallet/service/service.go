@@ -27,6 +27,7 @@ import (
 	"mscoin/mscoin-common/stream/remote"
 	"mscoin/wallet/internal/app"
 	"mscoin/wallet/internal/consumer"
+	"mscoin/wallet/internal/reconciler"
 	"mscoin/wallet/internal/server"
 	"mscoin/wallet/internal/store"
 )
@@ -57,6 +58,7 @@ type Service struct {
 	leases *lease.Manager
 	// consumers are those of the partitions that are settled here.
 	consumers []atomic.Pointer[stream.Consumer]
+	reconcile *reconciler.Reconciler
 
 	serving atomic.Bool
 }
@@ -94,6 +96,7 @@ func (s *Service) build(ctx context.Context) (err error) {
 	if err = s.newLeases(ctx); err != nil {
 		return err
 	}
+	s.reconcile = reconciler.New(s.db, s.store, s.clk, time.Duration(s.cfg.ReconcileEveryMs)*time.Millisecond)
 	s.app = app.New(s.store, s.progress, s.clk)
 	s.server, err = rpc.NewServer(
 		rpc.ServerConfig{Name: s.cfg.Name, ListenOn: s.cfg.ListenOn, InternalToken: s.cfg.InternalToken},
@@ -133,6 +136,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Add("connections", nil, func(context.Context) error { return s.Close() })
 	g.Add("log", s.checkLog, nil)
 	g.Go("holds", s.app.Run)
+	g.Go("reconciliation", s.reconcile.Run)
 	g.Add("rpc", s.server.Start, s.server.Stop)
 	g.Go("leases", s.keepLeases)
 	g.Add("ready", s.setServing(true), s.setServing(false))

@@ -26,6 +26,7 @@ func Command(ctx context.Context, args []string, getenv func(string) string, std
 	orders := flags.String("exchange", "", "order store, dialect:dsn (default MSCOIN_EXCHANGE_DSN or the file exchange.db in MSCOIN_DATA)")
 	wallet := flags.String("wallet", "", "wallet, dialect:dsn (default MSCOIN_WALLET_DSN or the file wallet.db in MSCOIN_DATA)")
 	booksOnly := flags.Bool("books-only", false, "compare the wallet's own books alone, without the order store")
+	flags.Bool("full", true, "compare everything, which is all that this command does; the service itself compares what has changed")
 	asJSON := flags.Bool("json", false, "print the report as JSON")
 	timeout := flags.Duration("timeout", 10*time.Minute, "give up after")
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {

@@ -34,22 +34,22 @@ type Result struct {
 // dialect:dsn; without an order store the wallet's own books are compared alone.
 func Full(ctx context.Context, walletSource, orderSource string, clk clock.Clock) (_ *Result, err error) {
 	begin := clk.Now()
-	wallet, err := openSnapshot(ctx, walletSource)
+	wallet, closeWallet, err := openSnapshot(ctx, walletSource)
 	if err != nil {
 		return nil, fmt.Errorf("wallet: %w", err)
 	}
-	defer func() { err = errors.Join(err, wallet.close()) }()
+	defer func() { err = errors.Join(err, closeWallet()) }()
 	p := &pass{books: books{wallet}, seed: randomSeed()}
 	r := &Result{At: begin}
 	if r.Scales, err = p.readWalletFrame(clk.NowMs()); err != nil {
 		return nil, fmt.Errorf("wallet: %w", err)
 	}
 	if orderSource != "" {
-		store, err := openSnapshot(ctx, orderSource) // after the wallet's first read
+		store, closeStore, err := openSnapshot(ctx, orderSource) // after the wallet's first read
 		if err != nil {
 			return nil, fmt.Errorf("order store: %w", err)
 		}
-		defer func() { _ = store.close() }()
+		defer func() { _ = closeStore() }() // it was only read
 		p.orders = &orders{store}
 		if err := p.readOrderFrame(); err != nil {
 			return nil, fmt.Errorf("order store: %w", err)

@@ -13,29 +13,33 @@ import (
 	"github.com/go-sql-driver/mysql"
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 
+	"mscoin/mscoin-common/database"
 	"mscoin/wallet/reconcile"
 )
 
-// snapshot is a transaction that sees one state of a database. Close it.
+// snapshot reads in a transaction that sees one state of a database.
 type snapshot struct {
 	ctx   context.Context //nolint:containedctx // lives as long as one pass
-	db    *sql.DB
-	tx    *sql.Tx
+	tx    database.Queryer
 	names map[string]string // texts that were read, each kept once
 }
 
 // openSnapshot connects to a data source, dialect:dsn. Its state is that of the first
 // read. Errors never show a DSN: it holds the password.
-func openSnapshot(ctx context.Context, source string) (*snapshot, error) {
+func openSnapshot(ctx context.Context, source string) (_ *snapshot, closer func() error, err error) {
 	db, opts, err := open(source)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tx, err := db.BeginTx(ctx, &opts)
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, nil, errors.Join(err, db.Close())
 	}
-	return &snapshot{ctx: ctx, db: db, tx: tx, names: map[string]string{}}, nil
+	closer = func() error {
+		_ = tx.Rollback() // nothing was written
+		return db.Close()
+	}
+	return &snapshot{ctx: ctx, tx: tx, names: map[string]string{}}, closer, nil
 }
 
 func open(source string) (*sql.DB, sql.TxOptions, error) {
@@ -66,11 +70,6 @@ func open(source string) (*sql.DB, sql.TxOptions, error) {
 	default:
 		return nil, opts, errors.New("a data source is sqlite:file or mysql:user:password@tcp(host:port)/name (mysql: may be left out)")
 	}
-}
-
-func (s *snapshot) close() error {
-	_ = s.tx.Rollback() // nothing was written
-	return s.db.Close()
 }
 
 // each calls row for every row of the query.
