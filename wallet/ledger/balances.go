@@ -90,7 +90,7 @@ func (b *Balances) apply(line *Line) error {
 		return fmt.Errorf("%s: %w", line.Posting.Account, err)
 	}
 	if after < 0 {
-		return fmt.Errorf("%w: %s has %d, change %d", ErrNegative, line.Posting.Account, c.Balance, line.Posting.Amount)
+		return &NegativeError{Posting: line.Posting, Balance: c.Balance}
 	}
 	c.Balance = after
 	c.Seq++

@@ -19,6 +19,21 @@ var (
 	ErrBadHold    = errors.New("ledger: bad hold")
 )
 
+// NegativeError is the [ErrNegative] of a posting.
+type NegativeError struct {
+	Posting Posting
+	// Balance of the account before.
+	Balance int64
+}
+
+// Error names the account, its balance and the change.
+func (e *NegativeError) Error() string {
+	return fmt.Sprintf("%v: %s has %d, change %d (order %d)", ErrNegative, e.Posting.Account, e.Balance, e.Posting.Amount, e.Posting.OrderID)
+}
+
+// Is makes errors.Is(err, ErrNegative) true.
+func (e *NegativeError) Is(target error) bool { return target == ErrNegative }
+
 // Reason says why money moved; it is the journal's kind column.
 type Reason string
 

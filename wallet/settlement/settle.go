@@ -29,13 +29,23 @@ type Holds map[int64]*ledger.Hold
 // A rejected order that has no hold gets a tombstone, which makes a hold that
 // arrives late fail (H2). On error, an [*Error], the holds are in no defined
 // state and the batch must be abandoned.
-func Settle(r *Record, holds Holds) (ledger.Entry, error) {
-	s := settler{record: r, holds: holds, fills: make(map[int64]*fill, len(r.Orders))}
+func Settle(r *Record, holds Holds) (ledger.Entry, error) { return SettleOrSuspend(r, holds, nil) }
+
+// SettleOrSuspend is Settle for a record that may contradict the books in some of its
+// orders: what such an order pays and receives goes to the suspense account instead of
+// its member's, so that its counterparties are settled and the entry sums to zero. The
+// order is added to suspense, and its later records go the same way. A nil suspense
+// suspends nothing.
+//
+// Only an order's own hold may be in doubt. A record that contradicts itself is refused
+// as by Settle: nobody could say what is due to whom.
+func SettleOrSuspend(r *Record, holds Holds, suspense Suspense) (ledger.Entry, error) {
+	s := settler{record: r, holds: holds, suspense: suspense, fills: make(map[int64]*fill, len(r.Orders))}
 	if err := s.collectFills(); err != nil {
 		return ledger.Entry{}, err
 	}
 	for i := range r.Orders {
-		if err := s.order(&r.Orders[i]); err != nil {
+		if err := s.orderOrSuspend(&r.Orders[i]); err != nil {
 			return ledger.Entry{}, s.fail(r.Orders[i].OrderID, 0, err)
 		}
 	}
@@ -49,6 +59,7 @@ func Settle(r *Record, holds Holds) (ledger.Entry, error) {
 type settler struct {
 	record   *Record
 	holds    Holds
+	suspense Suspense
 	fills    map[int64]*fill
 	postings []ledger.Posting
 }

@@ -43,6 +43,8 @@ type Store interface {
 	// StaleHolds returns open holds placed before a time of which no record has
 	// spoken, oldest first, but for those of some symbols.
 	StaleHolds(ctx context.Context, beforeMs int64, except []string, limit int) ([]StaleHold, error)
+	// Suspended returns the orders in suspense, oldest first; member 0 is all.
+	Suspended(ctx context.Context, member int64, limit int) ([]Suspended, error)
 }
 
 // Settled tells how far the settlement has come.
@@ -145,6 +147,16 @@ type StaleHold struct {
 	MemberID    int64
 	Symbol      string
 	PlaceTimeMs int64
+}
+
+// Suspended is an order of which the matcher and the books say different things.
+type Suspended struct {
+	OrderID  int64
+	MemberID int64
+	Symbol   string
+	Seq      int64 // the record that put it there
+	Cause    string
+	SinceMs  int64
 }
 
 // Position is a point in a symbol's stream of records.

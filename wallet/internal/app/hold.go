@@ -140,6 +140,17 @@ func (a *App) ReleaseHold(ctx context.Context, orderID, memberID int64) error {
 	return nil
 }
 
+// Suspended lists the orders in suspense, oldest first, for operators.
+func (a *App) Suspended(ctx context.Context, pageSize int) ([]Suspended, error) {
+	if pageSize == 0 {
+		pageSize = defaultPage
+	}
+	if pageSize < 1 || pageSize > maxStalePage {
+		return nil, badRequest("page size must be 1 to 1000")
+	}
+	return a.store.Suspended(ctx, 0, pageSize)
+}
+
 // StaleHolds lists open holds placed before a time of which no record has spoken,
 // oldest first and but for those of some symbols, for the exchange's sweeper.
 func (a *App) StaleHolds(ctx context.Context, beforeMs int64, except []string, pageSize int) ([]StaleHold, error) {

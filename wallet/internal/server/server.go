@@ -140,3 +140,18 @@ func encodeTransaction(t *app.Transaction) *walletpb.Transaction {
 		Symbol: t.Symbol, OrderId: t.OrderID, Reference: t.Reference, TimeMs: t.TimeMs,
 	}
 }
+
+// ListSuspense lists the orders in suspense.
+func (s *Server) ListSuspense(ctx context.Context, req *walletpb.ListSuspenseRequest) (*walletpb.ListSuspenseResponse, error) {
+	orders, err := s.app.Suspended(ctx, int(req.GetPageSize()))
+	if err != nil {
+		return nil, err
+	}
+	res := &walletpb.ListSuspenseResponse{Orders: make([]*walletpb.SuspendedOrder, len(orders))}
+	for i, o := range orders {
+		res.Orders[i] = &walletpb.SuspendedOrder{
+			OrderId: o.OrderID, MemberId: o.MemberID, Symbol: o.Symbol, Seq: o.Seq, Cause: o.Cause, SinceMs: o.SinceMs,
+		}
+	}
+	return res, nil
+}

@@ -16,48 +16,65 @@ import (
 // Settle applies consecutive records in tx, which has moved the position already:
 // their holds, wallets and journal lines are written, or nothing is.
 //
-// It returns an error that wraps a *settlement.Error, or [ledger.ErrNegative], when
-// the records contradict the books; no repetition helps then.
+// An order whose hold or wallet contradicts its record is put in suspense, and the rest
+// is settled; see settleSuspending. It returns an error that wraps a *settlement.Error
+// when a record contradicts itself, or too many orders would be in suspense; no
+// repetition helps then.
 func (s *Store) Settle(ctx context.Context, tx *database.Tx, records []settlement.Record) error {
 	b := s.in(ctx, tx)
+	out, err := b.settle(records, nil)
+	if contradicts(err) {
+		out, err = b.settleSuspending(records, s.clk.NowMs())
+	}
+	if err != nil {
+		return err
+	}
+	if err := b.writeSettled(out.found, out.holds); err != nil {
+		return err
+	}
+	if err := b.writeWallets(out.wallets); err != nil {
+		return err
+	}
+	return b.writeJournal(out.lines)
+}
+
+// settled is what records do, before it is written.
+type settled struct {
+	found   map[int64]*hold
+	holds   settlement.Holds
+	wallets *wallets
+	lines   []ledger.Line
+}
+
+// settle locks what the records need and works out what they do. Nothing is written.
+func (b *batch) settle(records []settlement.Record, suspense settlement.Suspense) (out settled, err error) {
 	var ids []int64
 	for i := range records {
 		ids = append(ids, records[i].OrderIDs()...)
 	}
-	found, err := b.lockHolds(ids)
+	if out.found, err = b.lockHolds(ids); err != nil {
+		return out, err
+	}
+	out.holds = make(settlement.Holds, len(out.found))
+	for id, h := range out.found {
+		out.holds[id] = &h.Hold
+	}
+	entries, err := settleAll(records, out.holds, suspense)
 	if err != nil {
-		return err
+		return out, err
 	}
-	holds := make(settlement.Holds, len(found))
-	for id, h := range found {
-		holds[id] = &h.Hold
+	if out.wallets, err = b.lockWallets(ledger.WalletKeys(entries), true); err != nil {
+		return out, err
 	}
-	entries, err := settleAll(records, holds)
-	if err != nil {
-		return err
-	}
-	w, err := b.lockWallets(ledger.WalletKeys(entries), true)
-	if err != nil {
-		return err
-	}
-	lines, err := b.post(w, entries)
-	if err != nil {
-		return err
-	}
-	if err := b.writeSettled(found, holds); err != nil {
-		return err
-	}
-	if err := b.writeWallets(w); err != nil {
-		return err
-	}
-	return b.writeJournal(lines)
+	out.lines, err = b.post(out.wallets, entries)
+	return out, err
 }
 
 // settleAll returns the entries of the records that move money.
-func settleAll(records []settlement.Record, holds settlement.Holds) ([]ledger.Entry, error) {
+func settleAll(records []settlement.Record, holds settlement.Holds, suspense settlement.Suspense) ([]ledger.Entry, error) {
 	entries := make([]ledger.Entry, 0, len(records))
 	for i := range records {
-		e, err := settlement.Settle(&records[i], holds)
+		e, err := settlement.SettleOrSuspend(&records[i], holds, suspense)
 		if err != nil {
 			return nil, err
 		}

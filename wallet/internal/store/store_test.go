@@ -352,8 +352,8 @@ func TestStore_Settle(t *testing.T) {
 		t.Run("a batch in which one record is broken does nothing", func(t *testing.T) {
 			f.mustHold(buyHold(5, alice, 1000))
 			f.mustHold(sellHold(6, bob, 1000))
-			broken := match(4, 7, alice, 8, bob, 5, 5) // no holds
-			if err := f.settle(2, match(3, 5, alice, 6, bob, 1000, 1000), broken); !errors.Is(err, settlement.ErrNoHold) {
+			broken := match(4, 7, alice, 8, bob, -5, 5)
+			if err := f.settle(2, match(3, 5, alice, 6, bob, 1000, 1000), broken); !errors.Is(err, settlement.ErrBadRecord) {
 				t.Fatal(err)
 			}
 			f.wantBalance(alice, "USDT", 499_000, 1000)

@@ -1331,6 +1331,189 @@ func (x *ListStaleHoldsResponse) GetHolds() []*StaleHold {
 	return nil
 }
 
+// Request of ListSuspense.
+type ListSuspenseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most so many, 1 to 1000; 0 is 100.
+	PageSize      int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuspenseRequest) Reset() {
+	*x = ListSuspenseRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuspenseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuspenseRequest) ProtoMessage() {}
+
+func (x *ListSuspenseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuspenseRequest.ProtoReflect.Descriptor instead.
+func (*ListSuspenseRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListSuspenseRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+// Response of ListSuspense.
+type ListSuspenseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Orders, oldest first.
+	Orders        []*SuspendedOrder `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuspenseResponse) Reset() {
+	*x = ListSuspenseResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuspenseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuspenseResponse) ProtoMessage() {}
+
+func (x *ListSuspenseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuspenseResponse.ProtoReflect.Descriptor instead.
+func (*ListSuspenseResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListSuspenseResponse) GetOrders() []*SuspendedOrder {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+// An order of which the matcher and the books say different things.
+type SuspendedOrder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Order id.
+	OrderId int64 `protobuf:"varint,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Owner, whose withdrawals are frozen.
+	MemberId int64 `protobuf:"varint,2,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Symbol.
+	Symbol string `protobuf:"bytes,3,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// Record that put it there.
+	Seq int64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
+	// The contradiction.
+	Cause string `protobuf:"bytes,5,opt,name=cause,proto3" json:"cause,omitempty"`
+	// Since when, ms.
+	SinceMs       int64 `protobuf:"varint,6,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspendedOrder) Reset() {
+	*x = SuspendedOrder{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendedOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendedOrder) ProtoMessage() {}
+
+func (x *SuspendedOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendedOrder.ProtoReflect.Descriptor instead.
+func (*SuspendedOrder) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SuspendedOrder) GetOrderId() int64 {
+	if x != nil {
+		return x.OrderId
+	}
+	return 0
+}
+
+func (x *SuspendedOrder) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *SuspendedOrder) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *SuspendedOrder) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *SuspendedOrder) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *SuspendedOrder) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
 var File_wallet_v1_wallet_proto protoreflect.FileDescriptor
 
 const file_wallet_v1_wallet_proto_rawDesc = "" +
@@ -1420,7 +1603,18 @@ const file_wallet_v1_wallet_proto_rawDesc = "" +
 	"\x06symbol\x18\x03 \x01(\tR\x06symbol\x12\"\n" +
 	"\rplace_time_ms\x18\x04 \x01(\x03R\vplaceTimeMs\"D\n" +
 	"\x16ListStaleHoldsResponse\x12*\n" +
-	"\x05holds\x18\x01 \x03(\v2\x14.wallet.v1.StaleHoldR\x05holds2\xf9\x04\n" +
+	"\x05holds\x18\x01 \x03(\v2\x14.wallet.v1.StaleHoldR\x05holds\"2\n" +
+	"\x13ListSuspenseRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\"I\n" +
+	"\x14ListSuspenseResponse\x121\n" +
+	"\x06orders\x18\x01 \x03(\v2\x19.wallet.v1.SuspendedOrderR\x06orders\"\xa3\x01\n" +
+	"\x0eSuspendedOrder\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1b\n" +
+	"\tmember_id\x18\x02 \x01(\x03R\bmemberId\x12\x16\n" +
+	"\x06symbol\x18\x03 \x01(\tR\x06symbol\x12\x10\n" +
+	"\x03seq\x18\x04 \x01(\x03R\x03seq\x12\x14\n" +
+	"\x05cause\x18\x05 \x01(\tR\x05cause\x12\x19\n" +
+	"\bsince_ms\x18\x06 \x01(\x03R\asinceMs2\xca\x05\n" +
 	"\rWalletService\x12F\n" +
 	"\tPlaceHold\x12\x1b.wallet.v1.PlaceHoldRequest\x1a\x1c.wallet.v1.PlaceHoldResponse\x12L\n" +
 	"\vReleaseHold\x12\x1d.wallet.v1.ReleaseHoldRequest\x1a\x1e.wallet.v1.ReleaseHoldResponse\x12I\n" +
@@ -1431,7 +1625,8 @@ const file_wallet_v1_wallet_proto_rawDesc = "" +
 	"\n" +
 	"CreateCoin\x12\x1c.wallet.v1.CreateCoinRequest\x1a\x1d.wallet.v1.CreateCoinResponse\x12@\n" +
 	"\aDeposit\x12\x19.wallet.v1.DepositRequest\x1a\x1a.wallet.v1.DepositResponse\x12U\n" +
-	"\x0eListStaleHolds\x12 .wallet.v1.ListStaleHoldsRequest\x1a!.wallet.v1.ListStaleHoldsResponseB+Z)mscoin/grpc-common/gen/wallet/v1;walletpbb\x06proto3"
+	"\x0eListStaleHolds\x12 .wallet.v1.ListStaleHoldsRequest\x1a!.wallet.v1.ListStaleHoldsResponse\x12O\n" +
+	"\fListSuspense\x12\x1e.wallet.v1.ListSuspenseRequest\x1a\x1f.wallet.v1.ListSuspenseResponseB+Z)mscoin/grpc-common/gen/wallet/v1;walletpbb\x06proto3"
 
 var (
 	file_wallet_v1_wallet_proto_rawDescOnce sync.Once
@@ -1445,7 +1640,7 @@ func file_wallet_v1_wallet_proto_rawDescGZIP() []byte {
 	return file_wallet_v1_wallet_proto_rawDescData
 }
 
-var file_wallet_v1_wallet_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_wallet_v1_wallet_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_wallet_v1_wallet_proto_goTypes = []any{
 	(*Position)(nil),                 // 0: wallet.v1.Position
 	(*Coin)(nil),                     // 1: wallet.v1.Coin
@@ -1468,6 +1663,9 @@ var file_wallet_v1_wallet_proto_goTypes = []any{
 	(*ListStaleHoldsRequest)(nil),    // 18: wallet.v1.ListStaleHoldsRequest
 	(*StaleHold)(nil),                // 19: wallet.v1.StaleHold
 	(*ListStaleHoldsResponse)(nil),   // 20: wallet.v1.ListStaleHoldsResponse
+	(*ListSuspenseRequest)(nil),      // 21: wallet.v1.ListSuspenseRequest
+	(*ListSuspenseResponse)(nil),     // 22: wallet.v1.ListSuspenseResponse
+	(*SuspendedOrder)(nil),           // 23: wallet.v1.SuspendedOrder
 }
 var file_wallet_v1_wallet_proto_depIdxs = []int32{
 	0,  // 0: wallet.v1.GetWalletsRequest.read_after:type_name -> wallet.v1.Position
@@ -1478,27 +1676,30 @@ var file_wallet_v1_wallet_proto_depIdxs = []int32{
 	1,  // 5: wallet.v1.CreateCoinResponse.coin:type_name -> wallet.v1.Coin
 	2,  // 6: wallet.v1.DepositResponse.wallet:type_name -> wallet.v1.Wallet
 	19, // 7: wallet.v1.ListStaleHoldsResponse.holds:type_name -> wallet.v1.StaleHold
-	3,  // 8: wallet.v1.WalletService.PlaceHold:input_type -> wallet.v1.PlaceHoldRequest
-	5,  // 9: wallet.v1.WalletService.ReleaseHold:input_type -> wallet.v1.ReleaseHoldRequest
-	7,  // 10: wallet.v1.WalletService.GetWallets:input_type -> wallet.v1.GetWalletsRequest
-	10, // 11: wallet.v1.WalletService.ListTransactions:input_type -> wallet.v1.ListTransactionsRequest
-	12, // 12: wallet.v1.WalletService.ListCoins:input_type -> wallet.v1.ListCoinsRequest
-	14, // 13: wallet.v1.WalletService.CreateCoin:input_type -> wallet.v1.CreateCoinRequest
-	16, // 14: wallet.v1.WalletService.Deposit:input_type -> wallet.v1.DepositRequest
-	18, // 15: wallet.v1.WalletService.ListStaleHolds:input_type -> wallet.v1.ListStaleHoldsRequest
-	4,  // 16: wallet.v1.WalletService.PlaceHold:output_type -> wallet.v1.PlaceHoldResponse
-	6,  // 17: wallet.v1.WalletService.ReleaseHold:output_type -> wallet.v1.ReleaseHoldResponse
-	8,  // 18: wallet.v1.WalletService.GetWallets:output_type -> wallet.v1.GetWalletsResponse
-	11, // 19: wallet.v1.WalletService.ListTransactions:output_type -> wallet.v1.ListTransactionsResponse
-	13, // 20: wallet.v1.WalletService.ListCoins:output_type -> wallet.v1.ListCoinsResponse
-	15, // 21: wallet.v1.WalletService.CreateCoin:output_type -> wallet.v1.CreateCoinResponse
-	17, // 22: wallet.v1.WalletService.Deposit:output_type -> wallet.v1.DepositResponse
-	20, // 23: wallet.v1.WalletService.ListStaleHolds:output_type -> wallet.v1.ListStaleHoldsResponse
-	16, // [16:24] is the sub-list for method output_type
-	8,  // [8:16] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	23, // 8: wallet.v1.ListSuspenseResponse.orders:type_name -> wallet.v1.SuspendedOrder
+	3,  // 9: wallet.v1.WalletService.PlaceHold:input_type -> wallet.v1.PlaceHoldRequest
+	5,  // 10: wallet.v1.WalletService.ReleaseHold:input_type -> wallet.v1.ReleaseHoldRequest
+	7,  // 11: wallet.v1.WalletService.GetWallets:input_type -> wallet.v1.GetWalletsRequest
+	10, // 12: wallet.v1.WalletService.ListTransactions:input_type -> wallet.v1.ListTransactionsRequest
+	12, // 13: wallet.v1.WalletService.ListCoins:input_type -> wallet.v1.ListCoinsRequest
+	14, // 14: wallet.v1.WalletService.CreateCoin:input_type -> wallet.v1.CreateCoinRequest
+	16, // 15: wallet.v1.WalletService.Deposit:input_type -> wallet.v1.DepositRequest
+	18, // 16: wallet.v1.WalletService.ListStaleHolds:input_type -> wallet.v1.ListStaleHoldsRequest
+	21, // 17: wallet.v1.WalletService.ListSuspense:input_type -> wallet.v1.ListSuspenseRequest
+	4,  // 18: wallet.v1.WalletService.PlaceHold:output_type -> wallet.v1.PlaceHoldResponse
+	6,  // 19: wallet.v1.WalletService.ReleaseHold:output_type -> wallet.v1.ReleaseHoldResponse
+	8,  // 20: wallet.v1.WalletService.GetWallets:output_type -> wallet.v1.GetWalletsResponse
+	11, // 21: wallet.v1.WalletService.ListTransactions:output_type -> wallet.v1.ListTransactionsResponse
+	13, // 22: wallet.v1.WalletService.ListCoins:output_type -> wallet.v1.ListCoinsResponse
+	15, // 23: wallet.v1.WalletService.CreateCoin:output_type -> wallet.v1.CreateCoinResponse
+	17, // 24: wallet.v1.WalletService.Deposit:output_type -> wallet.v1.DepositResponse
+	20, // 25: wallet.v1.WalletService.ListStaleHolds:output_type -> wallet.v1.ListStaleHoldsResponse
+	22, // 26: wallet.v1.WalletService.ListSuspense:output_type -> wallet.v1.ListSuspenseResponse
+	18, // [18:27] is the sub-list for method output_type
+	9,  // [9:18] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_wallet_v1_wallet_proto_init() }
@@ -1512,7 +1713,7 @@ func file_wallet_v1_wallet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wallet_v1_wallet_proto_rawDesc), len(file_wallet_v1_wallet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

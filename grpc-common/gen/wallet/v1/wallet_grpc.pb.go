@@ -29,6 +29,7 @@ const (
 	WalletService_CreateCoin_FullMethodName       = "/wallet.v1.WalletService/CreateCoin"
 	WalletService_Deposit_FullMethodName          = "/wallet.v1.WalletService/Deposit"
 	WalletService_ListStaleHolds_FullMethodName   = "/wallet.v1.WalletService/ListStaleHolds"
+	WalletService_ListSuspense_FullMethodName     = "/wallet.v1.WalletService/ListSuspense"
 )
 
 // WalletServiceClient is the client API for WalletService service.
@@ -53,6 +54,8 @@ type WalletServiceClient interface {
 	Deposit(ctx context.Context, in *DepositRequest, opts ...grpc.CallOption) (*DepositResponse, error)
 	// Returns holds that nobody has acknowledged, for the sweeper.
 	ListStaleHolds(ctx context.Context, in *ListStaleHoldsRequest, opts ...grpc.CallOption) (*ListStaleHoldsResponse, error)
+	// Lists the orders in suspense, oldest first (operators only).
+	ListSuspense(ctx context.Context, in *ListSuspenseRequest, opts ...grpc.CallOption) (*ListSuspenseResponse, error)
 }
 
 type walletServiceClient struct {
@@ -143,6 +146,16 @@ func (c *walletServiceClient) ListStaleHolds(ctx context.Context, in *ListStaleH
 	return out, nil
 }
 
+func (c *walletServiceClient) ListSuspense(ctx context.Context, in *ListSuspenseRequest, opts ...grpc.CallOption) (*ListSuspenseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSuspenseResponse)
+	err := c.cc.Invoke(ctx, WalletService_ListSuspense_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WalletServiceServer is the server API for WalletService service.
 // All implementations must embed UnimplementedWalletServiceServer
 // for forward compatibility.
@@ -165,6 +178,8 @@ type WalletServiceServer interface {
 	Deposit(context.Context, *DepositRequest) (*DepositResponse, error)
 	// Returns holds that nobody has acknowledged, for the sweeper.
 	ListStaleHolds(context.Context, *ListStaleHoldsRequest) (*ListStaleHoldsResponse, error)
+	// Lists the orders in suspense, oldest first (operators only).
+	ListSuspense(context.Context, *ListSuspenseRequest) (*ListSuspenseResponse, error)
 	mustEmbedUnimplementedWalletServiceServer()
 }
 
@@ -198,6 +213,9 @@ func (UnimplementedWalletServiceServer) Deposit(context.Context, *DepositRequest
 }
 func (UnimplementedWalletServiceServer) ListStaleHolds(context.Context, *ListStaleHoldsRequest) (*ListStaleHoldsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListStaleHolds not implemented")
+}
+func (UnimplementedWalletServiceServer) ListSuspense(context.Context, *ListSuspenseRequest) (*ListSuspenseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSuspense not implemented")
 }
 func (UnimplementedWalletServiceServer) mustEmbedUnimplementedWalletServiceServer() {}
 func (UnimplementedWalletServiceServer) testEmbeddedByValue()                       {}
@@ -364,6 +382,24 @@ func _WalletService_ListStaleHolds_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WalletService_ListSuspense_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSuspenseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).ListSuspense(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_ListSuspense_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).ListSuspense(ctx, req.(*ListSuspenseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WalletService_ServiceDesc is the grpc.ServiceDesc for WalletService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -402,6 +438,10 @@ var WalletService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListStaleHolds",
 			Handler:    _WalletService_ListStaleHolds_Handler,
+		},
+		{
+			MethodName: "ListSuspense",
+			Handler:    _WalletService_ListSuspense_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

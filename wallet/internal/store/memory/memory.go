@@ -210,7 +210,11 @@ func (s *Store) StaleHolds(_ context.Context, beforeMs int64, except []string, l
 	return out[:min(limit, len(out))], nil
 }
 
-// Settle implements consumer.Store within the running transaction.
+// Suspended implements app.Store: see Settle.
+func (s *Store) Suspended(context.Context, int64, int) ([]app.Suspended, error) { return nil, nil }
+
+// Settle implements consumer.Store within the running transaction. Unlike the real store
+// it suspends nothing: a simulation wants to hear of every contradiction.
 func (s *Store) Settle(_ context.Context, _ *database.Tx, records []settlement.Record) error {
 	holds := settlement.Holds{}
 	for i := range records {
