@@ -140,12 +140,9 @@ func (b *batch) writeSuspense(suspense settlement.Suspense, nowMs int64) error {
 	}
 	return b.insertMissing(stopTable, len(rows), func(args []any, i int) []any {
 		reason := fmt.Sprintf("order %d is in suspense", rows[i].OrderID)
-		return append(args, stopMember, strconv.FormatInt(rows[i].MemberID, 10), nowMs, reason)
+		return append(args, app.StopMember, strconv.FormatInt(rows[i].MemberID, 10), nowMs, reason)
 	})
 }
-
-// stopMember is the scope of a stop of a member's withdrawals.
-const stopMember = "MEMBER"
 
 var stopTable = table{name: "wallet_stop", key: []string{"scope", "name"}, columns: []string{"scope", "name", "since_ms", "reason"}}
 

@@ -1,6 +1,5 @@
 -- Orders of which the matcher and the books say different things: what they pay and
--- receive is in the suspense account. While a member has a row here, withdrawals of the
--- member are frozen.
+-- receive is in the suspense account. The member's withdrawals are stopped (wallet_stop).
 CREATE TABLE wallet_suspense (
     order_id  BIGINT       NOT NULL,
     member_id BIGINT       NOT NULL,
