@@ -68,6 +68,9 @@ func (in *installation) fill() {
 	if err != nil {
 		in.t.Fatal(err)
 	}
+	if err := reconciletest.Unlock(in.t.Context(), in.wallet); err != nil {
+		in.t.Fatal(err)
+	}
 	if err := reconciletest.Load(in.t.Context(), in.wallet, in.exchange, f); err != nil {
 		in.t.Fatal(err)
 	}

@@ -19,9 +19,6 @@ const leaseName = "wallet"
 
 // newLeases prepares the leases; Run keeps them.
 func (s *Service) newLeases(ctx context.Context) error {
-	if err := lease.Migrate(ctx, s.db); err != nil {
-		return err
-	}
 	table := lease.NewTable(s.db, leaseName, s.cfg.Partitions)
 	if err := table.Prepare(ctx); err != nil {
 		return err

@@ -78,13 +78,18 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 }
 
 // Migrate brings the tables of the service up to date, as New does.
-func Migrate(ctx context.Context, db *database.DB) error { return store.Migrate(ctx, db) }
+func Migrate(ctx context.Context, db *database.DB) error {
+	if err := store.Migrate(ctx, db); err != nil {
+		return err
+	}
+	return lease.Migrate(ctx, db)
+}
 
 func (s *Service) build(ctx context.Context) (err error) {
 	if s.db, err = database.Open(ctx, s.cfg.Database, s.clk); err != nil {
 		return err
 	}
-	if err = store.Migrate(ctx, s.db); err != nil {
+	if err = Migrate(ctx, s.db); err != nil {
 		return err
 	}
 	if s.bus, err = bus.Connect(s.cfg.Kafka, s.clk); err != nil {

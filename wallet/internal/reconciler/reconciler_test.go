@@ -18,6 +18,7 @@ import (
 	"mscoin/wallet/internal/app"
 	"mscoin/wallet/internal/reconciler"
 	"mscoin/wallet/internal/store"
+	"mscoin/wallet/reconciletest"
 	"mscoin/wallet/settlement"
 )
 
@@ -112,6 +113,9 @@ func (b *bank) settle(ctx context.Context, records ...settlement.Record) error {
 
 func (b *bank) do(statement string) {
 	b.t.Helper()
+	if err := reconciletest.Unlock(b.t.Context(), b.db); err != nil {
+		b.t.Fatal(err)
+	}
 	err := b.db.Tx(b.t.Context(), func(tx *database.Tx) error {
 		res := tx.DB().Exec(statement)
 		if res.Error == nil && res.RowsAffected == 0 {
@@ -135,7 +139,7 @@ func (b *bank) pass() *app.Pass {
 
 func (b *bank) works(n int) {
 	b.t.Helper()
-	rng := rand.New(rand.NewPCG(uint64(b.seq), 1)) //nolint:gosec // any numbers do
+	rng := rand.New(rand.NewPCG(uint64(b.seq), 1))
 	for range n {
 		if err := b.work(b.t.Context(), rng); err != nil {
 			b.t.Fatal(err)
@@ -254,7 +258,7 @@ func TestReconciler_UnderLoad(t *testing.T) {
 		ended := make(chan error, 1)
 		var done atomic.Int64
 		go func() {
-			rng := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // any numbers do
+			rng := rand.New(rand.NewPCG(1, 1))
 			var err error
 			for ctx.Err() == nil && err == nil {
 				if err = b.work(context.WithoutCancel(ctx), rng); err == nil {

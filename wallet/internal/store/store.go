@@ -21,7 +21,11 @@ import (
 //go:embed migration/*.sql
 var migrations embed.FS
 
-// Migrate creates the wallet's tables, those of its positions and of its ids.
+//go:embed migration_sqlite/*.sql
+var sqliteMigrations embed.FS
+
+// Migrate creates the wallet's tables, those of its positions and of its ids. On SQLite,
+// which knows no users, triggers keep the journal insert-only; see InsertOnly.
 func Migrate(ctx context.Context, db *database.DB) error {
 	if err := db.MigratePositions(ctx); err != nil {
 		return err
@@ -29,8 +33,14 @@ func Migrate(ctx context.Context, db *database.DB) error {
 	if err := idgen.Migrate(ctx, db); err != nil {
 		return err
 	}
-	return db.Migrate(ctx, "wallet", migrations)
+	if err := db.Migrate(ctx, "wallet", migrations); err != nil || db.Dialect() != database.SQLite {
+		return err
+	}
+	return db.Migrate(ctx, "wallet_sqlite", sqliteMigrations)
 }
+
+// InsertOnly are the tables whose rows are never changed nor removed.
+func InsertOnly() []string { return []string{"wallet_deposit", "wallet_journal"} }
 
 const (
 	// idBlock is how many transaction ids are leased at once.

@@ -14,6 +14,7 @@ import (
 
 	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
+	walletsvc "mscoin/wallet/service"
 )
 
 // Databases are the services that have a database of their own, mscoin_<service>, with
@@ -151,19 +152,28 @@ func (s Site) databaseConf(dir string) (string, error) {
 // and users as they must be. One statement per line.
 func (s Site) databaseSQL() string {
 	var b strings.Builder
-	grant := func(name, pattern string) {
-		account := fmt.Sprintf("'mscoin_%s'@'127.0.0.1'", name)
+	user := func(name string) (account string) {
+		account = fmt.Sprintf("'mscoin_%s'@'127.0.0.1'", name)
 		password := s.Secrets.Get(DatabaseSecret(name))
 		fmt.Fprintf(&b, "CREATE USER IF NOT EXISTS %s IDENTIFIED BY '%s';\n", account, password)
 		fmt.Fprintf(&b, "ALTER USER %s IDENTIFIED BY '%s';\n", account, password)
-		fmt.Fprintf(&b, "GRANT ALL PRIVILEGES ON `%s`.* TO %s;\n", pattern, account)
+		return account
+	}
+	grant := func(name, pattern string) {
+		fmt.Fprintf(&b, "GRANT ALL PRIVILEGES ON `%s`.* TO %s;\n", pattern, user(name))
 	}
 	if s.Settings.DB == layout.MySQL {
 		fmt.Fprintf(&b, "ALTER USER 'root'@'localhost' IDENTIFIED BY '%s';\n", s.Secrets.Get(DatabaseSecret("root")))
 	}
 	for _, service := range Databases() {
 		fmt.Fprintf(&b, "CREATE DATABASE IF NOT EXISTS `mscoin_%s` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;\n", service)
-		grant(service, `mscoin\_`+service)
+		if service != "wallet" {
+			grant(service, `mscoin\_`+service)
+			continue
+		}
+		for _, statement := range walletsvc.Grants(user(service), "mscoin_"+service) {
+			b.WriteString(statement + ";\n")
+		}
 	}
 	grant(testUser, `mscoin\_test\_%`)
 	return b.String()

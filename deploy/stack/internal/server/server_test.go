@@ -159,9 +159,17 @@ func TestSite_DatabaseSQL(t *testing.T) {
 	text := s.databaseSQL()
 	t.Run("each service has a database and a user of its own", func(t *testing.T) {
 		for _, service := range Databases() {
-			wantLines(t, text,
-				"CREATE DATABASE IF NOT EXISTS `mscoin_"+service+"` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;",
-				"GRANT ALL PRIVILEGES ON `mscoin\\_"+service+"`.* TO 'mscoin_"+service+"'@'127.0.0.1';")
+			wantLines(t, text, "CREATE DATABASE IF NOT EXISTS `mscoin_"+service+"` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;")
+			if service != "wallet" {
+				wantLines(t, text, "GRANT ALL PRIVILEGES ON `mscoin\\_"+service+"`.* TO 'mscoin_"+service+"'@'127.0.0.1';")
+			}
+		}
+	})
+	t.Run("the wallet may add to its journal and nothing else", func(t *testing.T) {
+		wantLines(t, text, "REVOKE ALL PRIVILEGES ON `mscoin\\_wallet`.* FROM 'mscoin_wallet'@'127.0.0.1';",
+			"GRANT CREATE, UPDATE, DELETE ON `mscoin_wallet`.`member_wallet` TO 'mscoin_wallet'@'127.0.0.1';")
+		if strings.Contains(text, "wallet_journal") {
+			t.Error("changes to the journal are granted")
 		}
 	})
 	t.Run("tests may create databases, and only such as bear their name", func(t *testing.T) {
