@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// failovers is how many owners are killed; MSCOIN_TEST_FAILOVERS=75 makes it a long run,
-	// which also stops owners until their leases have moved, and lets them wake up.
+	// failovers is how many owners are killed; MSCOIN_TEST_FAILOVERS=75 makes it a long run.
+	// On servers it also stops owners until their leases have moved, and lets them wake up;
+	// a process that is stopped while it writes to SQLite keeps everybody from writing.
 	failovers = 3
 	// movedWithin is what the time from a kill to the next accepted order may be, for 99 of
 	// 100 kills. The short run has too few to hold a busy machine to it.
@@ -235,7 +236,7 @@ func TestServices_Failover(t *testing.T) {
 		if round%3 == 2 {
 			kind, svc = "wallet killed", "wallet"
 		}
-		stop := total > failovers && round%10 == 9
+		stop := os.Getenv(serversEnv) != "" && round%10 == 9
 		if stop {
 			kind = svc + " stopped"
 		}
