@@ -17,19 +17,19 @@ type Book struct {
 	links []links // of the order in the same slot of recs
 	free  uint32  // first free slot of recs, chained through links.next
 	ids   index
-	slab  pageSlab
 	lads  [4]ladder
-	fills fillSlab
-	waits waitSlab
 
 	base, quote      int64 // rules.BaseUnitsPerLot, rules.QuoteUnitsPerTickLot
 	maxPrice, maxQty int64
 	maxOpen          int
 	closed           Reason // why no order can be placed now; ReasonNone if one can
 	easyQty          int64  // a limit order of no more lots needs no closer look; 0: each one does
+	room             int    // with fewer open orders, one more needs no closer look
 	wide             bool   // an order within the ranges may overflow
 	band             bool
 	cap              int32 // most steps of one Apply
+
+	calm bool // a cancel needs no closer look
 
 	open int // orders in the book and in wait
 	sum  uint64
@@ -46,6 +46,9 @@ type Book struct {
 	low     int64 // range of trade prices that stop orders have not seen
 	high    int64
 	work    taker
+	fills   fillSlab
+	waits   waitSlab
+	slab    pageSlab
 }
 
 var _ Engine = (*Book)(nil)
@@ -57,8 +60,8 @@ type record struct {
 	hash            uint64 // what the order adds to Book.sum
 	leaves          int64
 	price           int64  // in wait: the stop price
-	level           uint32 // page slot << pageShift | level in the page
-	more            uint32 // slot in fills, or in waits; 0: none
+	level           uint32 // reference; see page
+	more            uint32 // slot in fills, or in waits; 0: none, and that only of an order at rest
 	makerFee        int32
 	ladder          uint8
 	side            uint8
@@ -66,6 +69,9 @@ type record struct {
 }
 
 type links struct{ next, prev uint32 }
+
+// none is record.more of slot 0, which is no order.
+const none = math.MaxUint32
 
 // Ladders of a book. The first two are numbered like the sides.
 const (
@@ -107,11 +113,13 @@ func New(options ...Option) *Book {
 	b.fills.init()
 	b.waits.init()
 	for i := range b.lads {
-		b.lads[i].best = noKey
+		b.lads[i].best, b.lads[i].n = noKey, uint32(i)
 	}
 	for _, o := range options {
 		o(b)
 	}
+	b.recs[0].more = none
+	b.derive()
 	return b
 }
 
@@ -140,16 +148,22 @@ func push(out []Event) ([]Event, *Event) {
 // Apply executes one command and appends its events to out.
 func (b *Book) Apply(cmd *Command, out []Event) []Event {
 	if cmd == nil {
-		return refuse(&Command{}, ReasonBadCommand, out)
+		return refuseNil(out)
 	}
-	if b.pending && cmd.Op != OpContinue {
-		return refuse(cmd, ReasonContinuePending, out)
-	}
-	if cmd.Op == OpCancel {
+	switch cmd.Op {
+	case OpPlace:
+		if cmd.Type == Limit {
+			return b.placeLimit(cmd, out)
+		}
+	case OpCancel:
 		return b.cancel(cmd, out)
 	}
-	if cmd.Op == OpPlace && cmd.Type == Limit {
-		return b.placeLimit(cmd, out)
+	return b.applyOther(cmd, out)
+}
+
+func (b *Book) applyOther(cmd *Command, out []Event) []Event {
+	if b.pending && cmd.Op != OpContinue {
+		return refuse(cmd, ReasonContinuePending, out)
 	}
 	switch cmd.Op {
 	case OpPlace:
@@ -168,6 +182,8 @@ func (b *Book) Apply(cmd *Command, out []Event) []Event {
 	}
 	return refuse(cmd, ReasonBadCommand, out)
 }
+
+func refuseNil(out []Event) []Event { return refuse(&Command{}, ReasonBadCommand, out) }
 
 // refuse reports that a command has been refused.
 func refuse(cmd *Command, reason Reason, out []Event) []Event {
@@ -227,10 +243,22 @@ func (b *Book) derive() {
 	default:
 		b.closed = ReasonNone
 	}
-	if b.closed != ReasonNone || b.band {
+	if b.closed != ReasonNone || b.band || b.pending {
 		b.easyQty = 0
 	}
+	b.calm = b.phase != PhaseHalt && !b.pending
+	b.measure()
 }
+
+// setPending notes whether a continuation is due.
+func (b *Book) setPending(pending bool) {
+	b.pending = pending
+	b.derive()
+}
+
+// measure sets room: the rules allow another order, the index takes it, and
+// there is a free slot, since all but slot 0 are either open or free.
+func (b *Book) measure() { b.room = min(b.maxOpen, b.ids.most, len(b.recs)-1) }
 
 func (b *Book) setPhase(cmd *Command, out []Event) []Event {
 	if cmd.Phase < PhaseTrading || cmd.Phase > PhaseHalt {
@@ -245,54 +273,75 @@ func (b *Book) setPhase(cmd *Command, out []Event) []Event {
 
 // target finds the open order that a command is about. A command of a member
 // (0: of the exchange itself) does not see the orders of others.
-func (b *Book) target(id, member uint64) (slot, j uint32) {
-	slot, j = b.lookup(id, hashID(id))
+func (b *Book) target(id, member uint64) (slot uint32, j int) {
+	slot, j = b.lookup(id)
 	if slot != 0 && member != 0 && b.recs[slot].member != member {
 		slot = 0
 	}
 	return slot, j
 }
 
-// cancel is the second hot path; see placeLimit.
+// cancel is the second hot path; see placeLimit. Here as there, what is not as
+// it nearly always is goes elsewhere before anything has changed.
 func (b *Book) cancel(cmd *Command, out []Event) []Event {
-	if b.phase == PhaseHalt {
-		return refuse(cmd, ReasonHalted, out)
+	id, n, tab := cmd.OrderID, len(out), b.ids.tab
+	mask := len(tab) - 1
+	if !b.calm || n >= cap(out) || mask < 0 {
+		return b.cancelOther(cmd, out)
 	}
-	slot, j := b.lookup(cmd.OrderID, hashID(cmd.OrderID))
+	hash := hashID(id)
+	tag, j := tagOf(hash), int(hash)&mask
+	e := tab[j]
+	for (e^tag)&^uint32(mask) != 0 && e != 0 {
+		j = (j + 1) & mask
+		e = tab[j]
+	}
+	slot := e & uint32(mask)
 	r := &b.recs[slot]
-	if slot == 0 || cmd.MemberID != 0 && cmd.MemberID != r.member {
-		return refuse(cmd, ReasonUnknownOrder, out)
+	member := r.member
+	if r.id != id || r.more != 0 || cmd.MemberID != 0 && cmd.MemberID != member {
+		return b.cancelOther(cmd, out)
 	}
-	if r.more != 0 {
-		return b.end(slot, j, StateCanceled, ReasonUserCancel, out)
-	}
-	out = next(out)
-	e := &out[len(out)-1]
-	e.Kind, e.State, e.Reason, e.Phase = EventOrder, StateCanceled, ReasonUserCancel, 0
-	e.Side, e.OrderID, e.MemberID = Side(r.side), cmd.OrderID, r.member
-	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = 0, 0, 0, 0, 0
+	out = out[:n+1]
+	v := &out[n]
+	v.Kind, v.State, v.Reason, v.Phase = EventOrder, StateCanceled, ReasonUserCancel, 0
+	v.Side, v.OrderID, v.MemberID = Side(r.side), id, member
+	v.CumQty, v.CumQuote, v.CumFee, v.LeavesQty, v.HeldRemaining = 0, 0, 0, 0, 0
 	b.sum -= r.hash
-	b.remove(slot, j, r.level, r.ladder, r.leaves)
+	b.remove(r, slot, j)
 	return out
 }
 
+// cancelOther executes any cancel.
+func (b *Book) cancelOther(cmd *Command, out []Event) []Event {
+	if b.pending {
+		return refuse(cmd, ReasonContinuePending, out)
+	}
+	if b.phase == PhaseHalt {
+		return refuse(cmd, ReasonHalted, out)
+	}
+	slot, j := b.target(cmd.OrderID, cmd.MemberID)
+	if slot == 0 {
+		return refuse(cmd, ReasonUnknownOrder, out)
+	}
+	return b.end(slot, j, StateCanceled, ReasonUserCancel, out)
+}
+
 // end takes an open order out of the book and reports its final state.
-func (b *Book) end(slot, j uint32, state OrderState, reason Reason, out []Event) []Event {
+func (b *Book) end(slot uint32, j int, state OrderState, reason Reason, out []Event) []Event {
 	r := &b.recs[slot]
 	out, e := push(out)
 	e.Kind, e.State, e.Side, e.Reason = EventOrder, state, Side(r.side), reason
 	e.OrderID, e.MemberID = r.id, r.member
-	qty := r.leaves
 	b.sum -= r.hash
 	if r.ladder >= falling {
-		qty = 0
 		b.waits.put(r.more)
 	} else if r.more != 0 {
 		f := &b.fills.all[r.more]
 		e.CumQty, e.CumQuote, e.CumFee = f.qty, f.quote, f.fee
 		b.fills.put(r.more)
 	}
-	b.remove(slot, j, r.level, r.ladder, qty)
+	b.remove(r, slot, j)
 	return out
 }
 
@@ -323,15 +372,14 @@ func (b *Book) lessen(r *record, qty int64) {
 	r.leaves -= qty
 	if r.ladder >= falling {
 		b.waits.all[r.more].Leaves -= qty
-	} else {
-		b.slab.levels[r.level].qty -= qty
 	}
+	b.slab.at(r.level).qty -= qty
 	b.rehash(r)
 }
 
 // replace cancels one order and places another, or does nothing.
 func (b *Book) replace(cmd *Command, out []Event) []Event {
-	slot, j := b.lookup(cmd.TargetID, hashID(cmd.TargetID))
+	slot, j := b.lookup(cmd.TargetID)
 	if slot == 0 || b.recs[slot].member != cmd.MemberID {
 		return refuse(cmd, ReasonUnknownOrder, out)
 	}

@@ -72,7 +72,7 @@ func (b *Book) check(cmd *Command, old uint32) Reason {
 		limit && (cmd.TIF-1 > PostOnly-1 || cmd.QuoteQty != 0) {
 		return ReasonBadCommand
 	}
-	if slot, _ := b.lookup(cmd.OrderID, hashID(cmd.OrderID)); slot != 0 {
+	if slot, _ := b.lookup(cmd.OrderID); slot != 0 {
 		return ReasonDuplicateOrder
 	}
 	if stop && uint64(cmd.StopPrice-1) >= uint64(b.maxPrice) {

@@ -13,10 +13,11 @@ import (
 // hop away. A lone far-away price costs one page.
 type ladder struct {
 	best   int64  // key of the best level, noKey if there is none
-	bestAt uint32 // its place in levels, 0 if there is none
+	bestAt uint32 // reference to it, 0 if there is none
 	first  uint32 // best page
 	root   uint32 // of the crit-bit tree: a page, or node | inner
-	cache  [cacheSize]uint32
+	n      uint32 // number of the ladder
+	_      [8]byte
 }
 
 const (
@@ -30,14 +31,18 @@ const (
 
 // level is a queue of orders at one price, oldest first.
 type level struct {
-	qty        int64 // open lots; not kept for waiting orders
+	qty        int64 // open lots; of waiting orders it may wrap around, and nobody asks
 	head, tail uint32
 }
 
+// page holds neighbouring levels. A level is referred to by its page's slot <<
+// pageShift | its place in the page; one that is not used is all zero.
 type page struct {
-	key        int64  // of its levels, without the low bits
-	used       uint64 // levels with orders
-	next, prev uint32 // worse, better
+	key        int64   // of its levels, without the low bits
+	used       uint64  // levels with orders
+	next, prev uint32  // worse, better
+	_          [8]byte // no level is in two cache lines
+	levels     [1 << pageShift]level
 }
 
 // node of a crit-bit tree: the two sides of the highest bit in which the keys
@@ -51,15 +56,14 @@ type node struct {
 // each is never used; free ones are chained through next and child[0].
 type pageSlab struct {
 	pages    []page
-	levels   []level
 	nodes    []node
 	freePage uint32
 	freeNode uint32
+	cache    [4][cacheSize]uint32 // of the ladders: page key to page
 }
 
 func (s *pageSlab) init(pages int) {
 	s.pages = append(make([]page, 0, pages+1), page{key: noPage})
-	s.levels = make([]level, 1<<pageShift, (pages+1)<<pageShift)
 	s.nodes = append(make([]node, 0, pages+1), node{})
 }
 
@@ -68,16 +72,21 @@ func (s *pageSlab) newPage(key int64) uint32 {
 	if p != 0 {
 		s.freePage = s.pages[p].next
 	} else {
-		p = uint32(len(s.pages))
-		s.pages = append(s.pages, page{})
-		n := len(s.levels) + 1<<pageShift
-		if n > cap(s.levels) {
-			s.levels = append(make([]level, 0, grown(n)), s.levels...)
+		n := len(s.pages)
+		p = uint32(n)
+		if n == cap(s.pages) {
+			s.pages = append(make([]page, 0, grown(n+1)), s.pages...)
 		}
-		s.levels = s.levels[:n]
+		s.pages = s.pages[:n+1]
 	}
-	s.pages[p] = page{key: key}
+	pg := &s.pages[p]
+	pg.key, pg.used, pg.next, pg.prev = key, 0, 0, 0
 	return p
+}
+
+// at returns the level of a reference.
+func (s *pageSlab) at(ref uint32) *level {
+	return &s.pages[ref>>pageShift].levels[ref&pageMask]
 }
 
 func (s *pageSlab) newNode(n node) uint32 {
@@ -110,14 +119,14 @@ func (s *pageSlab) edge(ref uint32, end int) uint32 {
 
 // find returns the page of a page key, 0 if there is none.
 func (l *ladder) find(s *pageSlab, key int64) uint32 {
-	if p := l.cache[key&(cacheSize-1)]; s.pages[p].key == key {
+	if p := s.cache[l.n&3][key&(cacheSize-1)]; s.pages[p].key == key {
 		return p
 	}
 	p := s.leaf(l.root, key)
 	if s.pages[p].key != key {
 		return 0
 	}
-	l.cache[key&(cacheSize-1)] = p
+	s.cache[l.n&3][key&(cacheSize-1)] = p
 	return p
 }
 
@@ -132,7 +141,7 @@ func (l *ladder) page(s *pageSlab, key int64) uint32 {
 // insert makes a page, with no levels yet.
 func (l *ladder) insert(s *pageSlab, key int64) uint32 {
 	p := s.newPage(key)
-	l.cache[key&(cacheSize-1)] = p
+	s.cache[l.n&3][key&(cacheSize-1)] = p
 	if l.root == 0 {
 		l.root, l.first = p, p
 		return p
@@ -197,7 +206,7 @@ func (l *ladder) drop(s *pageSlab, p uint32) {
 	if pg.next != 0 {
 		s.pages[pg.next].prev = pg.prev
 	}
-	if c := &l.cache[key&(cacheSize-1)]; *c == p {
+	if c := &s.cache[l.n&3][key&(cacheSize-1)]; *c == p {
 		*c = 0
 	}
 	pg.key, pg.next, s.freePage = noPage, s.freePage, p

@@ -30,7 +30,8 @@ func (b *Book) run(t *taker, ok bool, out []Event) []Event {
 	if !ok {
 		t = &taker{}
 	} else if b.pending {
-		b.pending, fresh = false, false
+		fresh = false
+		b.setPending(false)
 	}
 	for {
 		if ok {
@@ -45,7 +46,7 @@ func (b *Book) run(t *taker, ok bool, out []Event) []Event {
 			return out
 		}
 		if b.steps >= b.cap {
-			b.pending = true
+			b.setPending(true)
 			out, e := push(out)
 			r := &b.recs[slot]
 			e.Kind, e.Side, e.OrderID, e.MemberID = EventContinue, Side(r.side), r.id, r.member
@@ -59,7 +60,8 @@ func (b *Book) run(t *taker, ok bool, out []Event) []Event {
 
 // suspend reports how far a taker has come and keeps it for OpContinue.
 func (b *Book) suspend(t *taker, out []Event) []Event {
-	b.pending, b.working, b.work = true, true, *t
+	b.working, b.work = true, *t
+	b.setPending(true)
 	out, e := push(out)
 	b.describeTaker(t, e)
 	out, e = push(out)
@@ -73,7 +75,7 @@ func (b *Book) proceed(cmd *Command, out []Event) []Event {
 		return refuse(cmd, ReasonBadCommand, out)
 	}
 	if !b.working {
-		b.pending = false
+		b.setPending(false)
 		return b.run(nil, false, out)
 	}
 	t := b.work
@@ -119,7 +121,7 @@ func (b *Book) match(t *taker, fresh bool, out []Event) (_ []Event, done bool) {
 		}
 	}
 	for l.best <= t.reach {
-		slot := b.slab.levels[l.bestAt].head
+		slot := b.slab.at(l.bestAt).head
 		m := &b.recs[slot]
 		unit := m.price * b.quote
 		n := min(t.leaves, m.leaves)
@@ -179,8 +181,7 @@ func (b *Book) settle(t *taker, out []Event) []Event {
 		r.more = b.fills.get(fill{t.cumQty, t.cumQuote, t.cumFee})
 	}
 	b.settleIn(slot)
-	hash := hashID(t.id)
-	b.enlist(b.ids.home(hash), hash, slot)
+	b.enlist(t.id, slot)
 	out, e := push(out)
 	b.describeTaker(t, e)
 	return out
@@ -277,7 +278,7 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 			b.fills.put(m.more)
 		}
 		b.sum -= m.hash
-		b.remove(slot, b.ids.at(hashID(m.id), slot), m.level, m.ladder, n)
+		b.remove(m, slot, b.ids.at(m.id, slot))
 		return out
 	}
 	e.State, e.LeavesQty = StatePartiallyFilled, m.leaves-n
@@ -295,7 +296,7 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 // what it could take. It returns true when that ends the taker.
 func (b *Book) prevent(t *taker, slot uint32, n int64, out []Event) ([]Event, bool) {
 	m := &b.recs[slot]
-	j := b.ids.at(hashID(m.id), slot)
+	j := b.ids.at(m.id, slot)
 	switch STPMode(t.stp) {
 	case STPExpireMaker:
 		return b.end(slot, j, StateExpiredInMatch, ReasonSelfTrade, out), false
@@ -335,7 +336,7 @@ func (b *Book) fillable(t *taker) bool {
 			if pg.key<<pageShift|int64(at) > t.reach {
 				return false
 			}
-			lv := &b.slab.levels[p<<pageShift|uint32(at)]
+			lv := &pg.levels[at]
 			unit := b.recs[lv.head].price * b.quote
 			n, met := min(left, lv.qty), false
 			if STPMode(t.stp) != STPNone {
@@ -381,7 +382,7 @@ func (b *Book) triggered() uint32 {
 			price = b.high
 		}
 		if l.first != 0 && b.high != image.NoHigh && l.best <= keyOf(i, price) {
-			return b.slab.levels[l.bestAt].head
+			return b.slab.at(l.bestAt).head
 		}
 	}
 	return 0
@@ -393,6 +394,6 @@ func (b *Book) trigger(slot uint32, t *taker) {
 	o := b.waits.all[r.more]
 	b.sum -= r.hash
 	b.waits.put(r.more)
-	b.remove(slot, b.ids.at(hashID(r.id), slot), r.level, r.ladder, 0)
+	b.remove(r, slot, b.ids.at(r.id, slot))
 	*t = takerOf(&o)
 }

@@ -6,83 +6,80 @@ import (
 	"mscoin/exchange/matching/internal/image"
 )
 
+// easyFee: two fees below it, or'ed, are below it, and so below what a fee can be.
+const easyFee = 1 << 19
+
 // placeLimit is the hot path: most commands bring a limit order that rests.
-// Whatever is not as it nearly always is, a fault or a price to trade at, goes to
-// placeOther, which looks closer. Everything is written out here, field by
-// field and without calls: this is where the time of a book goes, and a literal
-// would be built elsewhere and copied.
+// Whatever is not as it nearly always is (a fault, a price to trade at, no room,
+// a new page) goes to applyOther before anything has changed. Everything is
+// written out here, field by field and without calls: this is where the time of
+// a book goes, and a literal would be built elsewhere and copied.
 func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
-	side, price, qty := uint8(cmd.Side), cmd.Price, cmd.Qty
-	if uint64(qty-1) >= uint64(b.easyQty) || uint64(price-1) >= uint64(b.maxPrice) ||
-		cmd.TIF != GTC || cmd.StopPrice|cmd.QuoteQty != 0 || b.open >= b.maxOpen || !sane(cmd) {
-		return b.placeOther(cmd, out)
+	if uint64(cmd.Qty-1) >= uint64(b.easyQty) || uint64(cmd.Price-1) >= uint64(b.maxPrice) ||
+		cmd.TIF != GTC && cmd.TIF != PostOnly || cmd.Side > Sell || cmd.StopPrice|cmd.QuoteQty != 0 ||
+		cmd.OrderID == 0 || cmd.STP-1 > STPDecrement-1 ||
+		uint32(cmd.MakerFeePpm|cmd.TakerFeePpm) >= easyFee || b.open >= b.room || len(out) >= cap(out) {
+		return b.applyOther(cmd, out)
 	}
-	m := int64(side) - 1                        // all ones for a buy; see keyOf
-	need := (price*b.quote&m | b.base&^m) * qty // see held
-	key := price ^ m - m + flip&m
+	side := uint64(cmd.Side & 1)
+	m := int64(side) - 1                                // all ones for a buy; see keyOf
+	need := (cmd.Price*b.quote&m | b.base&^m) * cmd.Qty // see held
+	key := cmd.Price ^ m - m + flip&m
+	l := &b.lads[side]
+	p := b.slab.cache[side][uint64(key)>>pageShift&(cacheSize-1)]
+	pg := &b.slab.pages[p]
+	if cmd.Hold < need || b.lads[side^1].best <= flip-key || pg.key != key>>pageShift {
+		return b.applyOther(cmd, out)
+	}
+	lv := &pg.levels[key&pageMask]
+	lots := lv.qty + cmd.Qty
+	tab := b.ids.tab
+	mask := len(tab) - 1
+	if lots < 0 || mask < 0 {
+		return b.applyOther(cmd, out)
+	}
 	hash := hashID(cmd.OrderID)
-	found, j := b.lookup(cmd.OrderID, hash)
-	if cmd.Hold < need || found != 0 {
-		return b.placeOther(cmd, out)
-	}
-	if b.lads[side&1^1].best <= flip-key {
-		if b.levelSum(side, key) > math.MaxInt64-qty {
-			return refuse(cmd, ReasonOverflow, out)
+	j, slot := int(hash)&mask, b.free
+	e := tab[j]
+	for d := 0; e != 0; d++ {
+		if (e^tagOf(hash))&^uint32(mask) == 0 || d == maxFar-1 {
+			return b.applyOther(cmd, out) // perhaps a duplicate
 		}
-		return b.enter(cmd, out)
+		j = (j + 1) & mask
+		e = tab[j]
 	}
-	l := &b.lads[side&1]
-	p := l.cache[uint64(key)>>pageShift&(cacheSize-1)]
-	pages := b.slab.pages
-	if int(p) >= len(pages) || pages[p].key != key>>pageShift {
-		p = l.page(&b.slab, key>>pageShift)
-		pages = b.slab.pages
-	}
-	at := p<<pageShift | uint32(key&pageMask)
-	lv := &b.slab.levels[at]
-	if lv.qty > math.MaxInt64-qty { // so the level was there already
-		return b.placeOther(cmd, out)
-	}
-	slot := b.free
-	if slot == 0 {
-		slot = b.bump()
-	}
+	tab[j] = tagOf(hash)&^uint32(mask) | slot
+	out = out[:len(out)+1]
+	v := &out[len(out)-1]
+	v.Kind, v.State, v.Reason, v.Phase = EventOrder, StateNew, 0, 0
+	v.Side, v.OrderID, v.MemberID = cmd.Side, cmd.OrderID, cmd.MemberID
+	v.CumQty, v.CumQuote, v.CumFee, v.LeavesQty, v.HeldRemaining = 0, 0, 0, cmd.Qty, need
+
 	all := b.links
-	n := &all[slot]
-	b.free = n.next
+	q := &all[slot]
+	b.free = q.next
 	tail, head := lv.tail, lv.head
-	n.next, n.prev = 0, tail
+	q.next, q.prev = 0, tail
 	all[tail].next = slot
 	if head == 0 {
 		head = slot
 	}
-	lv.qty += qty
-	lv.tail, lv.head = slot, head
-	pages[p].used |= 1 << (at & pageMask)
-	if key < l.best {
-		l.best, l.bestAt = key, at
+	lv.qty, lv.tail, lv.head = lots, slot, head
+	pg.used |= 1 << (key & pageMask)
+	at := p<<pageShift | uint32(key&pageMask)
+	best, bestAt := l.best, l.bestAt
+	if key < best {
+		bestAt = at
 	}
+	l.best, l.bestAt = min(best, key), bestAt
 	b.open++
 	b.seq++
 	r := &b.recs[slot]
-	sum := image.Rest(cmd.OrderID, cmd.MemberID, b.seq, side, price, qty, cmd.MakerFeePpm)
+	sum := image.Rest(cmd.OrderID, cmd.MemberID, b.seq, uint8(side), cmd.Price, cmd.Qty, cmd.MakerFeePpm)
 	b.sum += sum
-	r.id, r.member, r.seq, r.hash, r.leaves, r.price = cmd.OrderID, cmd.MemberID, b.seq, sum, qty, price
-	r.level, r.more, r.makerFee, r.ladder, r.side = at, 0, cmd.MakerFeePpm, side, side
-	x := &b.ids
-	x.tab[j] = x.tag(hash) | slot
-	x.used++
-	if dist := (j - x.home(hash)) & x.mask; dist >= maxFar {
-		x.far = true
-	}
-	if x.used > x.most {
-		b.growIndex()
-	}
-	out = next(out)
-	e := &out[len(out)-1]
-	e.Kind, e.State, e.Reason, e.Phase = EventOrder, StateNew, 0, 0
-	e.Side, e.OrderID, e.MemberID = cmd.Side, cmd.OrderID, cmd.MemberID
-	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = 0, 0, 0, qty, need
+	r.hash, r.seq, r.level, r.more = sum, b.seq, at, 0
+	r.id, r.member, r.leaves, r.price = cmd.OrderID, cmd.MemberID, cmd.Qty, cmd.Price
+	r.makerFee, r.ladder, r.side = cmd.MakerFeePpm, uint8(side), uint8(side)
 	return out
 }
 
@@ -92,7 +89,7 @@ func (b *Book) levelSum(ladder uint8, key int64) int64 {
 	if p == 0 {
 		return 0
 	}
-	return b.slab.levels[p<<pageShift|uint32(key&pageMask)].qty
+	return b.slab.pages[p].levels[key&pageMask].qty
 }
 
 // settleIn puts a filled-in record into the book; the caller adds it to the
@@ -182,8 +179,7 @@ func (b *Book) hang(o *image.Order) uint32 {
 		level: at, more: b.waits.get(o), makerFee: o.MakerFee, ladder: ladder, side: o.Side,
 	}
 	b.rehash(&b.recs[slot])
-	b.link(slot, at, ladder, key, 0)
-	hash := hashID(o.ID)
-	b.enlist(b.ids.home(hash), hash, slot)
+	b.link(slot, at, ladder, key, o.Leaves)
+	b.enlist(o.ID, slot)
 	return slot
 }

@@ -57,29 +57,34 @@ func (s *waitSlab) put(i uint32) { s.all[i].ID, s.free = uint64(s.free), i }
 
 // alloc returns a free slot of recs. Its content is left over from before.
 func (b *Book) alloc() uint32 {
-	slot := b.free
-	if slot == 0 {
-		slot = b.bump()
+	if b.free == 0 {
+		b.bump()
 	}
+	slot := b.free
 	b.free = b.links[slot].next
 	return slot
 }
 
-// bump adds a slot to recs.
+// bump adds some slots to recs, which has no free one.
 //
 //go:noinline
-func (b *Book) bump() uint32 {
+func (b *Book) bump() {
 	n := len(b.recs)
 	if n == cap(b.recs) {
 		b.recs = append(make([]record, 0, grown(n+1)), b.recs...)
 		b.links = append(make([]links, 0, cap(b.recs)), b.links...)
 	}
-	b.recs, b.links = b.recs[:n+1], b.links[:n+1]
-	return uint32(n)
+	end := min(n+64, cap(b.recs))
+	b.recs, b.links = b.recs[:end], b.links[:end]
+	for i := n; i < end; i++ {
+		b.links[i].next = uint32(i + 1)
+	}
+	b.links[end-1].next = 0
+	b.free = uint32(n)
+	b.measure()
 }
 
-// level returns the place of the level of a key, made if need be. An unused
-// level is all zero.
+// level returns the reference of the level of a key, made if need be.
 func (b *Book) level(ladder uint8, key int64) uint32 {
 	return b.lads[ladder&3].page(&b.slab, key>>pageShift)<<pageShift | uint32(key&pageMask)
 }
@@ -88,7 +93,8 @@ func (b *Book) level(ladder uint8, key int64) uint32 {
 // what is neighboured by what: slot 0 takes the writes that are for nobody.
 func (b *Book) link(slot, at uint32, ladder uint8, key, qty int64) {
 	b.open++
-	lv := &b.slab.levels[at]
+	pg := &b.slab.pages[at>>pageShift]
+	lv := &pg.levels[at&pageMask]
 	tail, head := lv.tail, lv.head
 	lv.qty += qty
 	n := &b.links[slot]
@@ -98,19 +104,19 @@ func (b *Book) link(slot, at uint32, ladder uint8, key, qty int64) {
 		head = slot
 	}
 	lv.tail, lv.head = slot, head
-	b.slab.pages[at>>pageShift].used |= 1 << (at & pageMask)
+	pg.used |= 1 << (at & pageMask)
 	l := &b.lads[ladder&3]
 	if key < l.best {
 		l.best, l.bestAt = key, at
 	}
 }
 
-// remove takes the order in a slot, with its entry at place j of the index,
+// remove takes the order r in a slot, with its entry at place j of the index,
 // out of its level, the level out of its page when it was the last, and gives
 // the slot back. Whether a level empties cannot be foretold, so there is no
 // branch on that alone.
-func (b *Book) remove(slot, j, at uint32, ladder uint8, qty int64) {
-	lv := &b.slab.levels[at]
+func (b *Book) remove(r *record, slot uint32, j int) {
+	at := r.level
 	links := b.links
 	n := &links[slot]
 	next, prev := n.next, n.prev
@@ -118,8 +124,10 @@ func (b *Book) remove(slot, j, at uint32, ladder uint8, qty int64) {
 	links[next].prev = prev
 	links[prev].next = next
 	b.open--
+	pg := &b.slab.pages[at>>pageShift]
+	lv := &pg.levels[at&pageMask]
 	head, tail := lv.head, lv.tail
-	lv.qty -= qty
+	lv.qty -= r.leaves
 	if head == slot {
 		head = next
 	}
@@ -127,34 +135,20 @@ func (b *Book) remove(slot, j, at uint32, ladder uint8, qty int64) {
 		tail = prev
 	}
 	lv.head, lv.tail = head, tail
-	x := &b.ids
-	x.used--
-	if tab := x.tab; x.far || len(tab) == 0 {
-		b.delistFar(j)
+	tab := b.ids.tab
+	if tab[(j+1)&(len(tab)-1)] == 0 {
+		tab[j] = 0
 	} else {
-		k := j
-		for {
-			k++
-			e := tab[k&uint32(len(tab)-1)]
-			if e == 0 {
-				break
-			}
-			if (k-e>>(32-homeBits))&maxFar >= (k - j) { // it is at home before j
-				tab[j&uint32(len(tab)-1)] = e
-				j = k
-			}
-		}
-		tab[j&uint32(len(tab)-1)] = 0
+		b.delist(j)
 	}
 	var empty, best uint64
 	if head == 0 {
 		empty = 1
 	}
-	l := &b.lads[ladder&3]
+	l := &b.lads[r.ladder&3]
 	if at == l.bestAt {
 		best = 1
 	}
-	pg := &b.slab.pages[at>>pageShift]
 	used := pg.used &^ (empty << (at & pageMask))
 	pg.used = used
 	if used == 0 {

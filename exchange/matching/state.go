@@ -43,7 +43,7 @@ func (b *Book) levels(ladder uint8, yield func(key int64, lv *level) bool) {
 		pg := &b.slab.pages[p]
 		for used := pg.used; used != 0; used &= used - 1 {
 			at := bits.TrailingZeros64(used)
-			if !yield(pg.key<<pageShift|int64(at), &b.slab.levels[p<<pageShift|uint32(at)]) {
+			if !yield(pg.key<<pageShift|int64(at), &pg.levels[at]) {
 				return
 			}
 		}
@@ -66,7 +66,7 @@ func (b *Book) Order(id uint64) (Event, bool) {
 		b.describeTaker(&b.work, &e)
 		return e, true
 	}
-	slot, _ := b.lookup(id, hashID(id))
+	slot, _ := b.lookup(id)
 	if slot == 0 {
 		return e, false
 	}
@@ -228,8 +228,7 @@ func (b *Book) setHead(h *image.Head) {
 
 // add puts an order of an image into the book, keeping its sequence number.
 func (b *Book) add(o *image.Order) error {
-	hash := hashID(o.ID)
-	slot, j := b.lookup(o.ID, hash)
+	slot, _ := b.lookup(o.ID)
 	if slot != 0 || b.working && b.work.id == o.ID {
 		return fmt.Errorf("%w: duplicate order id", ErrDamaged)
 	}
@@ -250,7 +249,7 @@ func (b *Book) add(o *image.Order) error {
 	b.seq = o.Seq - 1
 	b.settleIn(slot)
 	b.seq = seq
-	b.enlist(j, hash, slot)
+	b.enlist(o.ID, slot)
 	return nil
 }
 
