@@ -123,16 +123,16 @@ func New(options ...Option) *Book {
 	return b
 }
 
-// grow is next for a full buffer.
+// grow makes room for at least two more events.
 //
 //go:noinline
-func grow(out []Event) []Event { return append(out, Event{}) }
+func grow(out []Event) []Event { return append(out, Event{}, Event{})[:len(out)] }
 
 // next returns out with one more event, which holds whatever the buffer held:
 // the caller writes every field.
 func next(out []Event) []Event {
 	if len(out) == cap(out) {
-		return grow(out)
+		out = grow(out)
 	}
 	return out[:len(out)+1]
 }

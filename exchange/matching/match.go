@@ -258,8 +258,12 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 	t.cumFee += takerFee
 	b.take(t, n, quote)
 
-	out = next(out)
-	e := &out[len(out)-1]
+	k := len(out)
+	if cap(out)-k < 2 {
+		out = grow(out)
+	}
+	out = out[:k+2]
+	e, v := &out[k], &out[k+1]
 	e.Kind, e.State, e.Reason, e.Phase = EventTrade, 0, 0, 0
 	e.Side, e.OrderID, e.MemberID = Side(t.side), t.id, b.trades
 	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = n, quote, f.fee, price, takerFee // see Event.Trade
@@ -268,11 +272,9 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 		old := &b.fills.all[m.more]
 		f.qty, f.quote, f.fee = f.qty+old.qty, f.quote+old.quote, f.fee+old.fee
 	}
-	out = next(out)
-	e = &out[len(out)-1]
-	e.Kind, e.State, e.Reason, e.Phase = EventOrder, StateFilled, 0, 0
-	e.Side, e.OrderID, e.MemberID = Side(m.side), m.id, m.member
-	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = f.qty, f.quote, f.fee, 0, 0
+	v.Kind, v.State, v.Reason, v.Phase = EventOrder, StateFilled, 0, 0
+	v.Side, v.OrderID, v.MemberID = Side(m.side), m.id, m.member
+	v.CumQty, v.CumQuote, v.CumFee, v.LeavesQty, v.HeldRemaining = f.qty, f.quote, f.fee, 0, 0
 	if n == m.leaves {
 		if m.more != 0 {
 			b.fills.put(m.more)
@@ -281,8 +283,8 @@ func (b *Book) trade(t *taker, slot uint32, n, unit int64, out []Event) []Event 
 		b.remove(m, slot, b.ids.at(m.id, slot))
 		return out
 	}
-	e.State, e.LeavesQty = StatePartiallyFilled, m.leaves-n
-	e.HeldRemaining = b.held(m.side, price, m.leaves-n)
+	v.State, v.LeavesQty = StatePartiallyFilled, m.leaves-n
+	v.HeldRemaining = b.held(m.side, price, m.leaves-n)
 	if m.more == 0 {
 		m.more = b.fills.get(f)
 	} else {
@@ -375,6 +377,9 @@ func (b *Book) others(t *taker, slot uint32, most int64) (n int64, met bool) {
 // those that wait for a fall first, then those that wait for a rise, each the
 // nearest stop price first, the oldest first at one stop price.
 func (b *Book) triggered() uint32 {
+	if b.lads[falling].first|b.lads[rising].first == 0 {
+		return 0
+	}
 	for i := uint8(falling); i <= rising; i++ {
 		l := &b.lads[i]
 		price := b.low

@@ -25,29 +25,30 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 	m := int64(side) - 1                                // all ones for a buy; see keyOf
 	need := (cmd.Price*b.quote&m | b.base&^m) * cmd.Qty // see held
 	key := cmd.Price ^ m - m + flip&m
-	l := &b.lads[side]
-	p := b.slab.cache[side][uint64(key)>>pageShift&(cacheSize-1)]
-	pg := &b.slab.pages[p]
-	if cmd.Hold < need || b.lads[side^1].best <= flip-key || pg.key != key>>pageShift {
-		return b.applyOther(cmd, out)
-	}
-	lv := &pg.levels[key&pageMask]
-	lots := lv.qty + cmd.Qty
 	tab := b.ids.tab
 	mask := len(tab) - 1
-	if lots < 0 || mask < 0 {
+	if cmd.Hold < need || mask < 0 {
 		return b.applyOther(cmd, out)
 	}
 	hash := hashID(cmd.OrderID)
-	j, slot := int(hash)&mask, b.free
-	e := tab[j]
-	for d := 0; e != 0; d++ {
-		if (e^tagOf(hash))&^uint32(mask) == 0 || d == maxFar-1 {
+	j, d := int(hash)&mask, 0
+	for e := tab[j]; e != 0; e = tab[j] {
+		if d++; (e^tagOf(hash))&^uint32(mask) == 0 || d == maxFar {
 			return b.applyOther(cmd, out) // perhaps a duplicate
 		}
 		j = (j + 1) & mask
-		e = tab[j]
 	}
+	if b.lads[side^1].best <= flip-key && cmd.TIF == GTC {
+		return b.enter(cmd, out) // nothing of its own side can be at its price
+	}
+	p := b.slab.cache[side][uint64(key)>>pageShift&(cacheSize-1)]
+	pg := &b.slab.pages[p]
+	lv := &pg.levels[key&pageMask]
+	lots := lv.qty + cmd.Qty
+	if pg.key != key>>pageShift || lots < 0 || b.lads[side^1].best <= flip-key {
+		return b.applyOther(cmd, out)
+	}
+	slot, l := b.free, &b.lads[side]
 	tab[j] = tagOf(hash)&^uint32(mask) | slot
 	out = out[:len(out)+1]
 	v := &out[len(out)-1]
