@@ -113,7 +113,10 @@ func New(options ...Option) *Book {
 	b.fills.init()
 	b.waits.init()
 	for i := range b.lads {
-		b.lads[i].best, b.lads[i].n = noKey, uint32(i)
+		l := &b.lads[i]
+		l.best, l.n = noKey, uint32(i)
+		l.mask = int64(i&1) - 1
+		l.shift = flip&l.mask - l.mask
 	}
 	for _, o := range options {
 		o(b)
@@ -143,22 +146,6 @@ func push(out []Event) ([]Event, *Event) {
 	e := &out[len(out)-1]
 	*e = Event{}
 	return out, e
-}
-
-// Apply executes one command and appends its events to out.
-func (b *Book) Apply(cmd *Command, out []Event) []Event {
-	if cmd == nil {
-		return refuseNil(out)
-	}
-	switch cmd.Op {
-	case OpPlace:
-		if cmd.Type == Limit {
-			return b.placeLimit(cmd, out)
-		}
-	case OpCancel:
-		return b.cancel(cmd, out)
-	}
-	return b.applyOther(cmd, out)
 }
 
 func (b *Book) applyOther(cmd *Command, out []Event) []Event {
@@ -246,6 +233,7 @@ func (b *Book) derive() {
 	if b.closed != ReasonNone || b.band || b.pending {
 		b.easyQty = 0
 	}
+	b.lads[Buy].quote, b.lads[Sell].base = b.quote, b.base
 	b.calm = b.phase != PhaseHalt && !b.pending
 	b.measure()
 }

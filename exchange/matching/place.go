@@ -14,20 +14,22 @@ const easyFee = 1 << 19
 // a new page) goes to applyOther before anything has changed. Everything is
 // written out here, field by field and without calls: this is where the time of
 // a book goes, and a literal would be built elsewhere and copied.
-func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
-	if uint64(cmd.Qty-1) >= uint64(b.easyQty) || uint64(cmd.Price-1) >= uint64(b.maxPrice) ||
-		cmd.TIF != GTC && cmd.TIF != PostOnly || cmd.Side > Sell || cmd.StopPrice|cmd.QuoteQty != 0 ||
-		cmd.OrderID == 0 || cmd.STP-1 > STPDecrement-1 ||
-		uint32(cmd.MakerFeePpm|cmd.TakerFeePpm) >= easyFee || b.open >= b.room || len(out) >= cap(out) {
-		return b.applyOther(cmd, out)
+func (b *Book) Apply(cmd *Command, out []Event) []Event {
+	if cmd == nil {
+		return refuseNil(out)
 	}
-	side := uint64(cmd.Side & 1)
-	m := int64(side) - 1                                // all ones for a buy; see keyOf
-	need := (cmd.Price*b.quote&m | b.base&^m) * cmd.Qty // see held
-	key := cmd.Price ^ m - m + flip&m
+	if cmd.Op != OpPlace {
+		if cmd.Op != OpCancel {
+			return b.applyOther(cmd, out)
+		}
+		return b.cancel(cmd, out)
+	}
 	tab := b.ids.tab
 	mask := len(tab) - 1
-	if cmd.Hold < need || mask < 0 {
+	if cmd.Type != Limit || uint64(cmd.Qty-1) >= uint64(b.easyQty) || uint64(cmd.Price-1) >= uint64(b.maxPrice) ||
+		cmd.TIF != GTC && cmd.TIF != PostOnly || cmd.Side > Sell || cmd.StopPrice|cmd.QuoteQty != 0 ||
+		cmd.OrderID == 0 || cmd.STP-1 > STPDecrement-1 ||
+		uint32(cmd.MakerFeePpm|cmd.TakerFeePpm) >= easyFee || b.open >= b.room || len(out) >= cap(out) || mask < 0 {
 		return b.applyOther(cmd, out)
 	}
 	hash := hashID(cmd.OrderID)
@@ -38,30 +40,28 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 		}
 		j = (j + 1) & mask
 	}
-	if b.lads[side^1].best <= flip-key && cmd.TIF == GTC {
+	side := uint64(cmd.Side & 1)
+	l := &b.lads[side]
+	need := (cmd.Price*l.quote + l.base) * cmd.Qty
+	key := cmd.Price ^ l.mask + l.shift
+	if cmd.Hold < need {
+		return b.applyOther(cmd, out)
+	}
+	if b.lads[side^1].best <= flip-key {
+		if cmd.TIF != GTC {
+			return b.applyOther(cmd, out)
+		}
 		return b.enter(cmd, out) // nothing of its own side can be at its price
 	}
 	p := b.slab.cache[side][uint64(key)>>pageShift&(cacheSize-1)]
 	pg := &b.slab.pages[p]
 	lv := &pg.levels[key&pageMask]
 	lots := lv.qty + cmd.Qty
-	if pg.key != key>>pageShift || lots < 0 || b.lads[side^1].best <= flip-key {
+	if pg.key != key>>pageShift || lots < 0 {
 		return b.applyOther(cmd, out)
 	}
-	slot, l := b.free, &b.lads[side]
-	tab[j] = tagOf(hash)&^uint32(mask) | slot
-	out = out[:len(out)+1]
-	v := &out[len(out)-1]
-	v.Kind, v.State, v.Reason, v.Phase = EventOrder, StateNew, 0, 0
-	v.Side, v.OrderID, v.MemberID = cmd.Side, cmd.OrderID, cmd.MemberID
-	v.CumQty, v.CumQuote, v.CumFee, v.LeavesQty, v.HeldRemaining = 0, 0, 0, cmd.Qty, need
-
-	all := b.links
-	q := &all[slot]
-	b.free = q.next
+	slot := b.free
 	tail, head := lv.tail, lv.head
-	q.next, q.prev = 0, tail
-	all[tail].next = slot
 	if head == 0 {
 		head = slot
 	}
@@ -73,14 +73,27 @@ func (b *Book) placeLimit(cmd *Command, out []Event) []Event {
 		bestAt = at
 	}
 	l.best, l.bestAt = min(best, key), bestAt
+
+	out = out[:len(out)+1]
+	v := &out[len(out)-1]
+	v.Kind, v.State, v.Reason, v.Phase = EventOrder, StateNew, 0, 0
+	v.Side, v.OrderID, v.MemberID = cmd.Side, cmd.OrderID, cmd.MemberID
+	v.CumQty, v.CumQuote, v.CumFee, v.LeavesQty, v.HeldRemaining = 0, 0, 0, cmd.Qty, need
+
+	b.ids.tab[j] = tagOf(hash)&^uint32(mask) | slot
+	all := b.links
+	q := &all[slot]
+	b.free = q.next
+	q.next, q.prev = 0, tail
+	all[tail].next = slot
 	b.open++
 	b.seq++
 	r := &b.recs[slot]
-	sum := image.Rest(cmd.OrderID, cmd.MemberID, b.seq, uint8(side), cmd.Price, cmd.Qty, cmd.MakerFeePpm)
+	r.seq, r.level, r.more, r.ladder, r.side = b.seq, at, 0, uint8(side), uint8(side)
+	r.id, r.member, r.leaves, r.price, r.makerFee = cmd.OrderID, cmd.MemberID, cmd.Qty, cmd.Price, cmd.MakerFeePpm
+	sum := image.Rest(r.id, r.member, b.seq, r.side, r.price, r.leaves, r.makerFee)
 	b.sum += sum
-	r.hash, r.seq, r.level, r.more = sum, b.seq, at, 0
-	r.id, r.member, r.leaves, r.price = cmd.OrderID, cmd.MemberID, cmd.Qty, cmd.Price
-	r.makerFee, r.ladder, r.side = cmd.MakerFeePpm, uint8(side), uint8(side)
+	r.hash = sum
 	return out
 }
 
