@@ -27,9 +27,8 @@ type Book struct {
 	room             int    // with fewer open orders, one more needs no closer look
 	wide             bool   // an order within the ranges may overflow
 	band             bool
+	calm             bool  // a cancel needs no closer look
 	cap              int32 // most steps of one Apply
-
-	calm bool // a cancel needs no closer look
 
 	open int // orders in the book and in wait
 	sum  uint64
@@ -148,6 +147,7 @@ func push(out []Event) ([]Event, *Event) {
 	return out, e
 }
 
+// applyOther executes any command but a cancel.
 func (b *Book) applyOther(cmd *Command, out []Event) []Event {
 	if b.pending && cmd.Op != OpContinue {
 		return refuse(cmd, ReasonContinuePending, out)
@@ -170,6 +170,7 @@ func (b *Book) applyOther(cmd *Command, out []Event) []Event {
 	return refuse(cmd, ReasonBadCommand, out)
 }
 
+// refuseNil is apart from Apply because of the room for a Command that it takes.
 func refuseNil(out []Event) []Event { return refuse(&Command{}, ReasonBadCommand, out) }
 
 // refuse reports that a command has been refused.
@@ -269,7 +270,7 @@ func (b *Book) target(id, member uint64) (slot uint32, j int) {
 	return slot, j
 }
 
-// cancel is the second hot path; see placeLimit. Here as there, what is not as
+// cancel is the second hot path; see Apply. Here as there, what is not as
 // it nearly always is goes elsewhere before anything has changed.
 func (b *Book) cancel(cmd *Command, out []Event) []Event {
 	id, n, tab := cmd.OrderID, len(out), b.ids.tab

@@ -60,7 +60,7 @@ func stays(cmd *Command) bool {
 
 // check says why a new order of any type cannot be let in. The order in slot
 // old (0: none) is thought away, since it is to be replaced. It agrees with
-// placeLimit, which does the same in less time for what comes most often.
+// Apply, which does the same in less time for what comes most often.
 func (b *Book) check(cmd *Command, old uint32) Reason {
 	if b.closed != ReasonNone {
 		return b.closed

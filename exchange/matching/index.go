@@ -10,9 +10,9 @@ import "math/bits"
 // entry's home: from them delist knows how far an entry is from home. Entry 0 is
 // empty, since slot 0 is never used. Deletion shifts back what follows, so there
 // are no tombstones and the table never has to be cleaned. It grows when it is
-// more than 5/8 full, that of a small book when it is more than 5/32, that of a
-// large one when it is more than 5/16 full: where entries seldom meet, branches
-// are foretold, as long as the table stays in a near cache. It has as many
+// more than 5/8 full, that of a small book when it is more than 5/32 or 5/16 full:
+// where entries seldom meet, branches are foretold, as long as the table stays in
+// a near cache. It has as many
 // entries as there are open orders.
 type index struct {
 	tab  []uint32
@@ -23,13 +23,15 @@ type index struct {
 const (
 	minIndex  = 6 // log2 of the smallest table
 	smallBook = 1 << 14
-	largeBook = 1 << 16
+	largeBook = 1 << 16 // from here on the table is as small as can be
 	homeBits  = 6
 	maxFar    = 1<<homeBits - 1
 )
 
 // hashID is the hash of an id; its low bits are where the entry would be if
-// there were no others, its home.
+// there were no others, its home. The factor was searched for: whatever the size
+// of the table, it spreads ids that follow one another evenly, as the golden
+// ratio does for the high bits.
 func hashID(id uint64) uint32 { return uint32(id * 0x4572E252FFC915B3 >> 32) }
 
 // tagOf is a hash arranged as in an entry; the low bits give way to the slot.

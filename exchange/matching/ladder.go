@@ -18,12 +18,12 @@ type ladder struct {
 	root   uint32 // of the crit-bit tree: a page, or node | inner
 	n      uint32 // number of the ladder
 
-	// What follows is for placeLimit, which has no time for branches on the side:
+	// What follows is for Apply, which has no time for branches on the side:
 	// a key is price ^ mask + shift, as in keyOf, and a lot of an order on the
 	// ladder holds price × quote + base.
 	mask, shift int64
 	quote, base int64
-	_           [8]byte
+	_           [8]byte // one cache line
 }
 
 const (

@@ -102,10 +102,11 @@ func (b *Book) describeTaker(t *taker, e *Event) {
 
 // over reports the end of a taker.
 func (t *taker) over(state OrderState, reason Reason, out []Event) []Event {
-	out, e := push(out)
-	e.Kind, e.State, e.Side, e.Reason = EventOrder, state, Side(t.side), reason
-	e.OrderID, e.MemberID = t.id, t.member
-	e.CumQty, e.CumQuote, e.CumFee = t.cumQty, t.cumQuote, t.cumFee
+	out = next(out)
+	e := &out[len(out)-1]
+	e.Kind, e.State, e.Reason, e.Phase = EventOrder, state, reason, 0
+	e.Side, e.OrderID, e.MemberID = Side(t.side), t.id, t.member
+	e.CumQty, e.CumQuote, e.CumFee, e.LeavesQty, e.HeldRemaining = t.cumQty, t.cumQuote, t.cumFee, 0, 0
 	return out
 }
 

@@ -6,29 +6,26 @@ import (
 	"mscoin/exchange/matching/internal/image"
 )
 
-// easyFee: two fees below it, or'ed, are below it, and so below what a fee can be.
+// easyFee is a power of two: two fees or'ed are below it if both are. It is less
+// than a fee can be and more than fees are.
 const easyFee = 1 << 19
 
-// placeLimit is the hot path: most commands bring a limit order that rests.
-// Whatever is not as it nearly always is (a fault, a price to trade at, no room,
-// a new page) goes to applyOther before anything has changed. Everything is
-// written out here, field by field and without calls: this is where the time of
-// a book goes, and a literal would be built elsewhere and copied.
+// Apply executes one command and appends its events to out. Most commands bring
+// a limit order that rests: everything that this takes is written out here, field
+// by field, without calls, and so that little has to be kept at hand at a time,
+// since this is where the time of a book goes. Whatever is not as it nearly always
+// is (a fault, no room, a new page) goes to applyOther before anything has changed.
 func (b *Book) Apply(cmd *Command, out []Event) []Event {
 	if cmd == nil {
 		return refuseNil(out)
 	}
-	if cmd.Op != OpPlace {
-		if cmd.Op != OpCancel {
-			return b.applyOther(cmd, out)
-		}
+	if cmd.Op == OpCancel {
 		return b.cancel(cmd, out)
 	}
-	tab := b.ids.tab
-	mask := len(tab) - 1
-	if cmd.Type != Limit || uint64(cmd.Qty-1) >= uint64(b.easyQty) || uint64(cmd.Price-1) >= uint64(b.maxPrice) ||
-		cmd.TIF != GTC && cmd.TIF != PostOnly || cmd.Side > Sell || cmd.StopPrice|cmd.QuoteQty != 0 ||
-		cmd.OrderID == 0 || cmd.STP-1 > STPDecrement-1 ||
+	tab, mask := b.ids.tab, len(b.ids.tab)-1
+	if cmd.Op != OpPlace || cmd.Type != Limit || cmd.TIF != GTC && cmd.TIF != PostOnly ||
+		uint64(cmd.Qty-1) >= uint64(b.easyQty) || uint64(cmd.Price-1) >= uint64(b.maxPrice) ||
+		cmd.Side > Sell || cmd.StopPrice|cmd.QuoteQty != 0 || cmd.OrderID == 0 || cmd.STP-1 > STPDecrement-1 ||
 		uint32(cmd.MakerFeePpm|cmd.TakerFeePpm) >= easyFee || b.open >= b.room || len(out) >= cap(out) || mask < 0 {
 		return b.applyOther(cmd, out)
 	}
@@ -44,14 +41,8 @@ func (b *Book) Apply(cmd *Command, out []Event) []Event {
 	l := &b.lads[side]
 	need := (cmd.Price*l.quote + l.base) * cmd.Qty
 	key := cmd.Price ^ l.mask + l.shift
-	if cmd.Hold < need {
-		return b.applyOther(cmd, out)
-	}
-	if b.lads[side^1].best <= flip-key {
-		if cmd.TIF != GTC {
-			return b.applyOther(cmd, out)
-		}
-		return b.enter(cmd, out) // nothing of its own side can be at its price
+	if cmd.Hold < need || b.lads[side^1].best <= flip-key {
+		return b.cross(cmd, need, out)
 	}
 	p := b.slab.cache[side][uint64(key)>>pageShift&(cacheSize-1)]
 	pg := &b.slab.pages[p]
@@ -73,13 +64,11 @@ func (b *Book) Apply(cmd *Command, out []Event) []Event {
 		bestAt = at
 	}
 	l.best, l.bestAt = min(best, key), bestAt
-
 	out = out[:len(out)+1]
 	v := &out[len(out)-1]
 	v.Kind, v.State, v.Reason, v.Phase = EventOrder, StateNew, 0, 0
 	v.Side, v.OrderID, v.MemberID = cmd.Side, cmd.OrderID, cmd.MemberID
 	v.CumQty, v.CumQuote, v.CumFee, v.LeavesQty, v.HeldRemaining = 0, 0, 0, cmd.Qty, need
-
 	b.ids.tab[j] = tagOf(hash)&^uint32(mask) | slot
 	all := b.links
 	q := &all[slot]
@@ -95,6 +84,16 @@ func (b *Book) Apply(cmd *Command, out []Event) []Event {
 	b.sum += sum
 	r.hash = sum
 	return out
+}
+
+// cross takes a limit order in which Apply found nothing wrong, except that its
+// hold may be less than need, or else it would trade. A level that could overflow
+// is not to be feared: where it would trade its own side has none.
+func (b *Book) cross(cmd *Command, need int64, out []Event) []Event {
+	if cmd.Hold < need || cmd.TIF != GTC {
+		return b.applyOther(cmd, out)
+	}
+	return b.enter(cmd, out)
 }
 
 // levelSum returns the open lots of a level.

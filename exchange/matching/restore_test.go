@@ -158,7 +158,7 @@ func TestBook_Index(t *testing.T) {
 			BaseUnitsPerLot: 1, QuoteUnitsPerTickLot: 1, MaxPrice: 1 << 40, MaxQty: 1 << 20,
 		}}, nil)
 		// The inverse of the hash's factor makes ids whose hashes are alike.
-		const inverse = 0xF1DE83E19937733D
+		const inverse = 0x2D5A6A5688CFA17B
 		var ids []uint64
 		for i := range uint64(300) {
 			ids = append(ids, (0x1234567<<32+i)*inverse)

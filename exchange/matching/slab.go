@@ -116,45 +116,43 @@ func (b *Book) link(slot, at uint32, ladder uint8, key, qty int64) {
 // the slot back. Whether a level empties cannot be foretold, so there is no
 // branch on that alone.
 func (b *Book) remove(r *record, slot uint32, j int) {
-	at := r.level
-	links := b.links
-	n := &links[slot]
-	next, prev := n.next, n.prev
-	n.next, b.free = b.free, slot
-	links[next].prev = prev
-	links[prev].next = next
-	b.open--
-	pg := &b.slab.pages[at>>pageShift]
-	lv := &pg.levels[at&pageMask]
-	head, tail := lv.head, lv.tail
-	lv.qty -= r.leaves
-	if head == slot {
-		head = next
-	}
-	if tail == slot {
-		tail = prev
-	}
-	lv.head, lv.tail = head, tail
-	tab := b.ids.tab
-	if tab[(j+1)&(len(tab)-1)] == 0 {
+	if tab := b.ids.tab; tab[(j+1)&(len(tab)-1)] == 0 {
 		tab[j] = 0
 	} else {
 		b.delist(j)
 	}
+	all := b.links
+	q := &all[slot]
+	next, prev := q.next, q.prev
+	q.next, b.free = b.free, slot
+	all[next].prev = prev
+	all[prev].next = next
+	b.open--
+
+	at, l := r.level, &b.lads[r.ladder&3]
+	pg := &b.slab.pages[at>>pageShift]
+	lv := &pg.levels[at&pageMask]
+	head, tail := lv.head, lv.tail
+	if prev == 0 {
+		head = next
+	}
+	if next == 0 {
+		tail = prev
+	}
+	lv.head, lv.tail = head, tail
+	lv.qty -= r.leaves
 	var empty, best uint64
 	if head == 0 {
 		empty = 1
 	}
-	l := &b.lads[r.ladder&3]
 	if at == l.bestAt {
-		best = 1
+		best = empty
 	}
-	used := pg.used &^ (empty << (at & pageMask))
-	pg.used = used
-	if used == 0 {
+	pg.used &^= empty << (at & pageMask)
+	if pg.used == 0 {
 		l.drop(&b.slab, at>>pageShift)
 	}
-	if empty&best != 0 {
+	if best != 0 {
 		l.scan(&b.slab)
 	}
 }
