@@ -160,13 +160,13 @@ func TestBook_Index(t *testing.T) {
 		// The inverse of the hash's factor makes ids whose hashes are alike.
 		const inverse = 0x2D5A6A5688CFA17B
 		var ids []uint64
-		for i := range uint64(300) {
-			ids = append(ids, (0x1234567<<32+i)*inverse)
+		for i := range uint64(150) {
+			ids = append(ids, (0x1234567<<32+i)*inverse, ((i+1)<<52|0x4567<<32)*inverse) // the whole hash; its low bits
 		}
 		for i, id := range ids {
 			out = b.Apply(&matching.Command{
 				Op: matching.OpPlace, Type: matching.Limit, TIF: matching.GTC, STP: matching.STPNone,
-				OrderID: id, Price: 1 + int64(i), Qty: 1, Hold: 1 << 40,
+				OrderID: id, Price: 1 + int64(i)/16, Qty: 1, Hold: 1 << 40,
 			}, out[:0])
 			if out[0].State != matching.StateNew {
 				t.Fatalf("%+v", out[0])

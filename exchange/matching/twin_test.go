@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"mscoin/exchange/matching"
@@ -385,4 +386,61 @@ func TestBook_Apply(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The short ways are for orders on a page that is there already and with room
+// in the buffer; each fault has to be seen there too.
+func TestBook_ShortWays(t *testing.T) {
+	rules := &matching.Rules{
+		BaseUnitsPerLot: 10, QuoteUnitsPerTickLot: 10, MaxPrice: 100, MaxQty: 1000, MaxFillsPerCommand: 1,
+	}
+	place := func(id uint64, change func(*matching.Command)) *matching.Command {
+		c := &matching.Command{
+			Op: matching.OpPlace, Type: matching.Limit, TIF: matching.GTC, STP: matching.STPNone,
+			OrderID: id, MemberID: id, Price: 98, Qty: 5, Hold: 98 * 5 * 10,
+		}
+		change(c)
+		return c
+	}
+	sell := func(c *matching.Command) { c.Side, c.Price = matching.Sell, 99 }
+	for _, f := range []struct {
+		name   string
+		change func(*matching.Command)
+	}{
+		{"nothing is wrong", func(*matching.Command) {}},
+		{"hold too small", func(c *matching.Command) { c.Hold-- }},
+		{"hold too small for a sell", func(c *matching.Command) { sell(c); c.Hold = 49 }},
+		{"price above the range", func(c *matching.Command) { c.Price, c.Side = 101, matching.Sell }},
+		{"no price", func(c *matching.Command) { c.Price = 0 }},
+		{"lots above the range", func(c *matching.Command) { c.Qty, c.Hold = 1001, 1<<40 }},
+		{"no lots", func(c *matching.Command) { c.Qty = 0 }},
+		{"maker fee above the whole", func(c *matching.Command) { c.MakerFeePpm = 1_000_001 }},
+		{"negative taker fee", func(c *matching.Command) { c.TakerFeePpm = -1 }},
+		{"no mode of self-trade prevention", func(c *matching.Command) { c.STP = 0 }},
+		{"an unknown one", func(c *matching.Command) { c.STP = matching.STPDecrement + 1 }},
+		{"an unknown side", func(c *matching.Command) { c.Side = 2 }},
+		{"an unknown time in force", func(c *matching.Command) { c.TIF = matching.PostOnly + 1 }},
+		{"a stop price", func(c *matching.Command) { c.StopPrice = 1 }},
+		{"a quote quantity", func(c *matching.Command) { c.QuoteQty = 1 }},
+		{"no id", func(c *matching.Command) { c.OrderID = 0 }},
+		{"an id in use", func(c *matching.Command) { c.OrderID = 1 }},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			fast, slow := matching.New(), naive.New()
+			for _, c := range []*matching.Command{
+				{Op: matching.OpSetRules, Rules: rules}, place(1, func(*matching.Command) {}), place(2, sell), place(3, sell),
+				place(9, f.change), // before a continuation is due
+				place(4, func(c *matching.Command) { c.Price, c.Qty, c.Hold = 99, 8, 99*8*10 }),
+				place(10, f.change), // while one is
+				{Op: matching.OpCancel, OrderID: 1},
+				{Op: matching.OpContinue}, place(11, f.change),
+				{Op: matching.OpSetPhase, Phase: matching.PhaseHalt}, place(12, f.change), {Op: matching.OpCancel, OrderID: 1},
+			} {
+				a, b := fast.Apply(c, usedBuffer()), slow.Apply(c, nil)
+				if !slices.Equal(a, b) || fast.StateHash() != slow.StateHash() {
+					t.Fatalf("%+v:\n%+v\nwant\n%+v", c, a, b)
+				}
+			}
+		})
+	}
 }
