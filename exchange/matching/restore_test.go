@@ -152,40 +152,56 @@ func TestBook_Allocations(t *testing.T) {
 }
 
 func TestBook_Index(t *testing.T) {
-	t.Run("ids that all hash to one place are found, and deleted in any order", func(t *testing.T) {
-		b := matching.New()
-		out := b.Apply(&matching.Command{Op: matching.OpSetRules, Rules: &matching.Rules{
-			BaseUnitsPerLot: 1, QuoteUnitsPerTickLot: 1, MaxPrice: 1 << 40, MaxQty: 1 << 20,
-		}}, nil)
-		// The inverse of the hash's factor makes ids whose hashes are alike.
-		const inverse = 0x2D5A6A5688CFA17B
-		var ids []uint64
-		for i := range uint64(150) {
-			ids = append(ids, (0x1234567<<32+i)*inverse, ((i+1)<<52|0x4567<<32)*inverse) // the whole hash; its low bits
-		}
-		for i, id := range ids {
-			out = b.Apply(&matching.Command{
-				Op: matching.OpPlace, Type: matching.Limit, TIF: matching.GTC, STP: matching.STPNone,
-				OrderID: id, Price: 1 + int64(i)/16, Qty: 1, Hold: 1 << 40,
-			}, out[:0])
-			if out[0].State != matching.StateNew {
-				t.Fatalf("%+v", out[0])
-			}
-		}
-		for i := range ids {
-			id := ids[i*7%len(ids)]
-			out = b.Apply(&matching.Command{Op: matching.OpCancel, OrderID: id}, out[:0])
-			if out[0].State != matching.StateCanceled {
-				t.Fatalf("%d: %+v", i, out[0])
-			}
-			for _, left := range []uint64{ids[(i+1)*7%len(ids)], ids[(i+150)*7%len(ids)]} {
-				if _, ok := b.Order(left); i+1 < len(ids) && !ok && left != id && i < 150 {
-					t.Fatalf("after %d: %d is lost", i, left)
-				}
-			}
-		}
-		if b.Open() != 0 {
-			t.Error("orders left")
-		}
+	// The inverse of the hash's factor makes ids whose hashes are alike.
+	const inverse = 0x2D5A6A5688CFA17B
+	t.Run("ids that all hash to one value are found, and deleted in any order", func(t *testing.T) {
+		testIndex(t, func(i uint64) uint64 { return (0x1234567<<32 + i) * inverse })
 	})
+	t.Run("so are ids that only want the same place", func(t *testing.T) {
+		testIndex(t, func(i uint64) uint64 { return ((i+1)<<52 | 0x4567<<32) * inverse })
+	})
+}
+
+func testIndex(t *testing.T, idOf func(i uint64) uint64) {
+	b := matching.New(matching.WithCapacity(1000))
+	out := b.Apply(&matching.Command{Op: matching.OpSetRules, Rules: &matching.Rules{
+		BaseUnitsPerLot: 1, QuoteUnitsPerTickLot: 1, MaxPrice: 1 << 40, MaxQty: 1 << 20,
+	}}, nil)
+	var ids []uint64
+	for i := range uint64(300) {
+		ids = append(ids, idOf(i))
+	}
+	place := func(id uint64, price int64) {
+		out = b.Apply(&matching.Command{
+			Op: matching.OpPlace, Type: matching.Limit, TIF: matching.GTC, STP: matching.STPNone,
+			OrderID: id, Price: price, Qty: 1, Hold: 1 << 40,
+		}, out[:0])
+		if out[0].State != matching.StateNew {
+			t.Fatalf("%+v", out[0])
+		}
+	}
+	for i := range uint64(400) { // makes room, so that what follows goes the short way
+		place(i+1, 1)
+	}
+	for i := range uint64(400) {
+		out = b.Apply(&matching.Command{Op: matching.OpCancel, OrderID: i + 1}, out[:0])
+	}
+	for i, id := range ids {
+		place(id, 1+int64(i)/16)
+	}
+	for i := range ids {
+		id := ids[i*7%len(ids)]
+		out = b.Apply(&matching.Command{Op: matching.OpCancel, OrderID: id}, out[:0])
+		if out[0].State != matching.StateCanceled {
+			t.Fatalf("%d: %+v", i, out[0])
+		}
+		for _, left := range []uint64{ids[(i+1)*7%len(ids)], ids[(i+150)*7%len(ids)]} {
+			if _, ok := b.Order(left); i+1 < len(ids) && !ok && left != id && i < 150 {
+				t.Fatalf("after %d: %d is lost", i, left)
+			}
+		}
+	}
+	if b.Open() != 0 {
+		t.Error("orders left")
+	}
 }
