@@ -37,6 +37,7 @@ clean: ## remove built programs (never data)
 .PHONY: build
 build: bin/mscoin ## build the all-in-one program and every service into ./bin
 	@for s in $(SERVICES); do go build -o bin/$$s ./$$s; done
+	@go build -o bin/mscoin-admin ./deploy/admin
 
 .PHONY: bin/mscoin
 bin/mscoin:

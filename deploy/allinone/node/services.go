@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"mscoin/deploy/demo/seed"
+	"mscoin/deploy/internal/private"
 	exchangesvc "mscoin/exchange/service"
 	gatewaysvc "mscoin/gateway/service"
 	marketsvc "mscoin/market/service"
@@ -36,6 +37,7 @@ func (n *node) addServices() {
 	n.host("wallet", n.wallet, func(addr string) { n.addr.wallet = addr })
 	n.host("exchange", n.exchange, func(addr string) { n.addr.exchange = addr })
 	n.host("market", n.market, func(addr string) { n.addr.market = addr })
+	n.group.Add("addresses", n.writeAddresses, nil)
 	n.group.Add("demo", n.seedDemo, nil)
 	n.host("gateway", n.gateway, func(addr string) { n.addr.gateway = addr })
 }
@@ -106,6 +108,13 @@ func (n *node) gateway(ctx context.Context) (service, error) {
 	}
 	cfg.SetDefaults()
 	return gatewaysvc.New(ctx, cfg)
+}
+
+// writeAddresses tells the operator's tool where the services listen.
+func (n *node) writeAddresses(context.Context) error {
+	return private.WriteJSON(filepath.Join(n.cfg.DataDir, "services.json"), map[string]string{
+		"exchange": n.addr.exchange, "wallet": n.addr.wallet, "market": n.addr.market,
+	})
 }
 
 // seedDemo fills the exchange before its door opens.

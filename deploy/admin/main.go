@@ -1,0 +1,123 @@
+// Command mscoin-admin shows operators how the consumers of the matcher's records are,
+// and carries out what they decide about halted symbols. It talks to the running
+// services over their internal gRPC; every decision is recorded by them, with who and why.
+//
+//	mscoin-admin positions | lag | halted | suspense | decisions
+//	mscoin-admin parked -service wallet -symbol BTC/USDT [-n 20] [-values]
+//	mscoin-admin retry  -service wallet -symbol BTC/USDT -by NAME -reason TEXT
+//	mscoin-admin skip   -service wallet -symbol BTC/USDT -by NAME -reason TEXT -fingerprint HEX
+//	mscoin-admin resync -service wallet -symbol BTC/USDT -by NAME -reason TEXT -fingerprint HEX -from TOPIC
+//
+// Where the services are: flags -exchange, -wallet, -market, else the variables
+// MSCOIN_EXCHANGE_ADDR, MSCOIN_WALLET_ADDR, MSCOIN_MARKET_ADDR, else services.json in
+// the folder MSCOIN_DATA (default ./data), which `make run` writes. The token is
+// MSCOIN_INTERNAL_TOKEN, else the one in secrets.json there.
+//
+// Exit status: 0 done and nothing is wrong, 1 something is (a halted symbol, an order in
+// suspense), 2 it could not be done.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+const (
+	exitFine    = 0
+	exitWrong   = 1
+	exitUnknown = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// options are the flags of all commands.
+type options struct {
+	addresses map[string]*string
+	timeout   time.Duration
+	asJSON    bool
+
+	service, symbol string
+	limit           int
+	values          bool
+	by, reason      string
+	fingerprint     string
+	from, requestID string
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	fail := func(err error) int {
+		_, _ = fmt.Fprintln(stderr, "mscoin-admin:", err)
+		return exitUnknown
+	}
+	if len(args) == 0 || commands[args[0]].do == nil {
+		return fail(usage(args))
+	}
+	o := options{addresses: map[string]*string{}}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	o.register(flags)
+	if err := flags.Parse(args[1:]); err != nil {
+		return exitUnknown
+	}
+	if flags.NArg() > 0 {
+		return fail(fmt.Errorf("%q is one word too many", flags.Arg(0)))
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	services, err := connect(&o, getenv)
+	if err != nil {
+		return fail(err)
+	}
+	defer services.close()
+	answer, err := commands[args[0]].do(ctx, services, &o)
+	if err != nil {
+		return fail(err)
+	}
+	if err := answer.print(stdout, o.asJSON); err != nil {
+		return fail(err)
+	}
+	if answer.wrong {
+		return exitWrong
+	}
+	return exitFine
+}
+
+func (o *options) register(flags *flag.FlagSet) {
+	for _, name := range serviceNames {
+		o.addresses[name] = flags.String(name, "", "host:port of the "+name+" service")
+	}
+	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "give up after")
+	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
+	flags.StringVar(&o.service, "service", "", "whose consumer: exchange, wallet or market")
+	flags.StringVar(&o.symbol, "symbol", "", "symbol, like BTC/USDT")
+	flags.IntVar(&o.limit, "n", 100, "how many at most")
+	flags.BoolVar(&o.values, "values", false, "with the records themselves")
+	flags.StringVar(&o.by, "by", "", "who decides")
+	flags.StringVar(&o.reason, "reason", "", "why")
+	flags.StringVar(&o.fingerprint, "fingerprint", "", "fingerprint of the first parked record, as parked shows it")
+	flags.StringVar(&o.from, "from", "", "topic with the missing record")
+	flags.StringVar(&o.requestID, "request", "", "repeat this request id after an unknown outcome")
+}
+
+func usage(args []string) error {
+	text := "commands:"
+	for _, name := range commandNames() {
+		text += "\n  " + name + "\t" + commands[name].what
+	}
+	if len(args) > 0 {
+		return fmt.Errorf("there is no command %q; %s", args[0], text)
+	}
+	return errors.New(text)
+}
