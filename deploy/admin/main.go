@@ -25,6 +25,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -112,12 +113,13 @@ func (o *options) register(flags *flag.FlagSet) {
 }
 
 func usage(args []string) error {
-	text := "commands:"
+	var text strings.Builder
+	text.WriteString("commands:")
 	for _, name := range commandNames() {
-		text += "\n  " + name + "\t" + commands[name].what
+		text.WriteString("\n  " + name + "\t" + commands[name].what)
 	}
 	if len(args) > 0 {
-		return fmt.Errorf("there is no command %q; %s", args[0], text)
+		return fmt.Errorf("there is no command %q; %s", args[0], text.String())
 	}
-	return errors.New(text)
+	return errors.New(text.String())
 }

@@ -85,7 +85,7 @@ func connect(o *options, getenv func(string) string) (*services, error) {
 
 // readJSON reads a file that need not be there.
 func readJSON(path string, into any) error {
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names the folder
+	content, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

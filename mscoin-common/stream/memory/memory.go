@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/invariant"
@@ -95,8 +96,8 @@ func (db *DB) Atomically(fn func() error) error {
 }
 
 func (db *DB) rollback() {
-	for i := len(db.undo) - 1; i >= 0; i-- {
-		db.undo[i]()
+	for _, undo := range slices.Backward(db.undo) {
+		undo()
 	}
 }
 
