@@ -428,13 +428,17 @@ func TestBook_ShortWays(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			fast, slow := matching.New(), naive.New()
 			for _, c := range []*matching.Command{
-				{Op: matching.OpSetRules, Rules: rules}, place(1, func(*matching.Command) {}), place(2, sell), place(3, sell),
+				{Op: matching.OpSetRules, Rules: rules},
+				place(1, func(*matching.Command) {}), place(2, sell), place(3, sell),
 				place(9, f.change), // before a continuation is due
 				place(4, func(c *matching.Command) { c.Price, c.Qty, c.Hold = 99, 8, 99*8*10 }),
 				place(10, f.change), // while one is
 				{Op: matching.OpCancel, OrderID: 1},
-				{Op: matching.OpContinue}, place(11, f.change),
-				{Op: matching.OpSetPhase, Phase: matching.PhaseHalt}, place(12, f.change), {Op: matching.OpCancel, OrderID: 1},
+				{Op: matching.OpContinue},
+				place(11, f.change),
+				{Op: matching.OpSetPhase, Phase: matching.PhaseHalt},
+				place(12, f.change),
+				{Op: matching.OpCancel, OrderID: 1},
 			} {
 				a, b := fast.Apply(c, usedBuffer()), slow.Apply(c, nil)
 				if !slices.Equal(a, b) || fast.StateHash() != slow.StateHash() {

@@ -153,8 +153,10 @@ func (b *bench) compare(shape workload.Shape, rivals []Rival) float64 {
 // growth compares the book with itself at sizes from 1k to 1M.
 func (b *bench) growth() {
 	shapes := []workload.Shape{
-		{Name: "1k", Resting: 1_000}, {Name: "10k", Resting: 10_000},
-		{Name: "100k", Resting: 100_000, Wide: 8_192}, {Name: "1M", Resting: 1_000_000, Wide: 32_768},
+		{Name: "1k", Resting: 1_000},
+		{Name: "10k", Resting: 10_000},
+		{Name: "100k", Resting: 100_000, Wide: 8_192},
+		{Name: "1M", Resting: 1_000_000, Wide: 32_768},
 	}
 	b.printf("\n%-6s %12s %12s %10s %12s\n", "growth", "ns (median)", "ns (least)", "x 1k", "heap MB")
 	var first float64
