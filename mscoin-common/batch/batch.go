@@ -43,11 +43,14 @@ func New[T any](clk clock.Clock, limit int, write func(ctx context.Context, item
 // item's turn the error is ErrNotTaken, and nothing happens; after that ErrAbandoned.
 // Both wrap the context's error.
 func (w *Writer[T]) Do(ctx context.Context, item T) error {
-	if err := ctx.Err(); err != nil {
-		return errors.Join(ErrNotTaken, err)
-	}
 	e := entry[T]{item: item, ctx: ctx, result: make(chan error, 1)}
 	clock.Await(ctx, w.clk, func() bool { return len(w.queue) < cap(w.queue) || w.ended() })
+	switch err := ctx.Err(); {
+	case err != nil:
+		return errors.Join(ErrNotTaken, err)
+	case w.ended():
+		return ErrNotTaken
+	}
 	select {
 	case w.queue <- e:
 	case <-ctx.Done():
@@ -56,19 +59,17 @@ func (w *Writer[T]) Do(ctx context.Context, item T) error {
 		return ErrNotTaken
 	}
 	clock.Await(ctx, w.clk, func() bool { return len(e.result) > 0 || w.ended() })
-	select { // an answer that is there counts, whatever else has happened
-	case err := <-e.result:
-		return err
-	default:
+	if len(e.result) == 0 && !w.ended() {
+		select {
+		case err := <-e.result:
+			return err
+		case <-ctx.Done():
+			return errors.Join(ErrAbandoned, ctx.Err())
+		case <-w.done:
+		}
 	}
-	select {
-	case err := <-e.result:
-		return err
-	case <-ctx.Done():
-		return errors.Join(ErrAbandoned, ctx.Err())
-	case <-w.done:
-	}
-	// The writer has ended; it answered everything it had taken before it did.
+	// The answer is there, or the writer has ended: it answered everything it had taken
+	// before it did.
 	select {
 	case err := <-e.result:
 		return err
@@ -91,9 +92,13 @@ func (w *Writer[T]) ended() bool {
 // not taken any more.
 func (w *Writer[T]) Run(ctx context.Context) error {
 	defer close(w.done)
-	items, entries := make([]T, 0, w.limit), make([]entry[T], 0, w.limit)
+	var items []T
+	var entries []entry[T]
 	for {
 		clock.Await(ctx, w.clk, func() bool { return len(w.queue) > 0 })
+		if ctx.Err() != nil {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return nil

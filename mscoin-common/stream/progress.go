@@ -52,9 +52,20 @@ func (p *Progress) WaitApplied(ctx context.Context, symbol string, seq int64) er
 		}
 		poll := p.clk.After(pollInterval)
 		clock.Await(ctx, p.clk, func() bool { return len(poll) > 0 || p.Applied(symbol) >= seq })
+		fail := func() error {
+			return fmt.Errorf("wait until %s has applied %s up to %d: %w", p.consumer, symbol, seq, ctx.Err())
+		}
+		if ctx.Err() != nil {
+			return fail()
+		}
+		select { // the news is better than the look into the database that is due at the same time
+		case <-moved:
+			continue
+		default:
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait until %s has applied %s up to %d: %w", p.consumer, symbol, seq, ctx.Err())
+			return fail()
 		case <-moved:
 			continue
 		case <-poll:
