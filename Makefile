@@ -51,6 +51,10 @@ test: ## run every test that this machine can, and tell which were left out (ON=
 failover: ## kill 50 owners of partitions and 25 settling wallets under load, and measure how long trading stops
 	MSCOIN_TEST_FAILOVERS=75 go test ./deploy/allinone -run TestServices_Failover -count=1 -v -timeout 60m
 
+.PHONY: sim
+sim: ## run N schedules of faults (default 10000) through the real code, or tell the story of SEED=…; MUTANTS=1 lists after how many each mutant is caught
+	@go run ./deploy/simulator $(if $(SEED),-seed $(SEED)) $(if $(N),-n $(N)) $(if $(BASE),-base $(BASE)) $(if $(MUTANT),-mutant "$(MUTANT)") $(if $(MUTANTS),-mutants)
+
 .PHONY: test-race
 test-race: ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./...

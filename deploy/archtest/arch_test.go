@@ -52,7 +52,7 @@ var borders = []struct {
 	{"github.com/redis/", []string{"/internal/cache", "mscoin-common/lock", "mscoin-common/testkit", "/service", "wallet/bench"}, "Redis stops at internal/cache and mscoin-common/lock"},
 	{"github.com/twmb/", []string{"mscoin-common/embedded"}, "the embedded broker stays in one place"},
 	{"github.com/alicebob/", []string{"mscoin-common/embedded"}, "the embedded Redis stays in one place"},
-	{"mscoin/grpc-common/", []string{"/internal/server", "/internal/consumer", "/internal/client", "/internal/sequencer", "/internal/handler", "/internal/middleware", "/service", "mscoin-common/stream", "deploy/", "grpc-common/", "wallet/bench"}, "protobuf stops at server, consumer and client"},
+	{"mscoin/grpc-common/", []string{"/internal/server", "/internal/consumer", "/internal/client", "/internal/sequencer", "/internal/handler", "/internal/middleware", "/service", "wallet/simulate", "mscoin-common/stream", "deploy/", "grpc-common/", "wallet/bench"}, "protobuf stops at server, consumer and client"},
 }
 
 type pkg struct {
@@ -124,11 +124,14 @@ func TestImports(t *testing.T) {
 			}
 		}
 	})
-	t.Run("common packages never import a service, and nobody imports deploy", func(t *testing.T) {
+	t.Run("common packages never import a service, nobody imports deploy, and only the simulator its handles", func(t *testing.T) {
 		for _, p := range pkgs {
 			for _, imp := range p.Imports {
 				if top(p.ImportPath) == "mscoin-common" && strings.HasPrefix(imp, "mscoin/") && slices.Contains(services, top(imp)) {
 					t.Errorf("%s imports the service package %s", p.ImportPath, imp)
+				}
+				if strings.HasSuffix(imp, "/simulate") && strings.HasPrefix(imp, "mscoin/") && rel(p.ImportPath) != "deploy/simulator" {
+					t.Errorf("%s imports %s, which is for the simulator only", p.ImportPath, imp)
 				}
 				if strings.HasPrefix(imp, "mscoin/deploy/") && top(p.ImportPath) != "deploy" {
 					t.Errorf("%s imports %s: nobody imports deploy", p.ImportPath, imp)
