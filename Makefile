@@ -61,7 +61,7 @@ test-race: ## run every test under the race detector (needs a C compiler)
 
 .PHONY: lint
 lint: ## vet the code, the protocol files and the modules
-	$(LINT) run ./...
+	$(LINT) run --allow-parallel-runners ./...
 	cd grpc-common && $(BUF) lint
 
 .PHONY: proto
@@ -107,8 +107,8 @@ stack-logs: ## print the ends of their logs
 	@$(STACK) logs
 
 .PHONY: test-stack
-test-stack: ## try the real servers: settings, kill -9, loss of a broker
-	MSCOIN_STACK_TEST=1 go test -count=1 -timeout 20m -run Real -v ./deploy/stack
+test-stack: ## try stacks of real servers: settings, kill -9, loss of a broker, the story, rolling restart
+	@MSCOIN_STACK_TEST=1 go run ./tools/testrun -count=1 -timeout 20m -run Real ./deploy/stack
 
 ##@ Measure
 .PHONY: bench-matching

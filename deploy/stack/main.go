@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -30,6 +31,9 @@ const (
 	exitDown      = 3 // status: nothing runs
 	exitUnhealthy = 4 // status: something has crashed or is not ready
 )
+
+// dirEnv names the variable with the stack's folder.
+const dirEnv = "MSCOIN_STACK"
 
 const usage = `usage: stack command [flags]
 
@@ -68,10 +72,10 @@ func parse(args []string, out io.Writer) (o options, command string, rest []stri
 	d := layout.Default()
 	fs := flag.NewFlagSet("stack", flag.ContinueOnError)
 	fs.SetOutput(out)
-	fs.StringVar(&o.dir, "dir", ".stack", "private folder of the stack")
+	fs.StringVar(&o.dir, "dir", cmp.Or(os.Getenv(dirEnv), ".stack"), "private folder of the stack (also "+dirEnv+")")
 	fs.StringVar(&o.settings.DB, "db", d.DB, "database server: mariadb or mysql")
 	fs.IntVar(&o.settings.Brokers, "brokers", d.Brokers, "Kafka brokers: 1, or 3 with replication 3")
-	fs.IntVar(&o.settings.BasePort, "port", d.BasePort, fmt.Sprintf("first of the %d ports that the stack uses", layout.PortSpan))
+	fs.IntVar(&o.settings.BasePort, "port", d.BasePort, fmt.Sprintf("first of the %d ports that the stack uses; 0 finds free ones at the first start", layout.PortSpan))
 	fs.IntVar(&o.settings.Partitions, "partitions", d.Partitions, "partitions of the money topics")
 	fs.StringVar(&o.settings.Profile, "profile", d.Profile, "demo (symbols are listed, two accounts funded) or normal (empty)")
 	fs.BoolVar(&o.sync, "sync", true, "a single broker syncs each record before it acknowledges it")
@@ -119,7 +123,7 @@ func dispatch(ctx context.Context, s *local.Stack, o options, command string, ar
 	case "install":
 		return code(s.Install(ctx, o.settings.DB))
 	case "up":
-		settings, err := o.choose()
+		settings, err := o.choose(ctx, s.Folder)
 		if err != nil {
 			return exitUsage, err
 		}
@@ -154,10 +158,19 @@ func code(err error) (int, error) {
 }
 
 // choose returns the settings for up: what the flags say, the defaults otherwise.
-func (o options) choose() (layout.Settings, error) {
+func (o options) choose(ctx context.Context, folder layout.Folder) (layout.Settings, error) {
 	s := o.settings
 	s.Unsynced = !o.sync
 	var err error
+	if s.BasePort == 0 {
+		last, found, loadErr := folder.Load()
+		if s.BasePort, err = last.BasePort, loadErr; err == nil && !found {
+			s.BasePort, err = layout.FreeBasePort(ctx)
+		}
+		if err != nil {
+			return s, err
+		}
+	}
 	if s.Root, err = filepath.Abs(s.Root); err != nil {
 		return s, err
 	}

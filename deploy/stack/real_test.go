@@ -27,9 +27,6 @@ import (
 // programs.
 const realEnv = "MSCOIN_STACK_TEST"
 
-// realPort keeps these tests off the ports of a stack that somebody uses.
-const realPort = 24000
-
 // programs is the folder with Kafka and MySQL, which the stacks of all tests share.
 var programs = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "mscoin-stack-servers-") })
 
@@ -54,7 +51,7 @@ func newRig(t *testing.T, flags ...string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, folder: folder, flags: append([]string{"-dir", string(folder), "-port", strconv.Itoa(realPort)}, flags...)}
+	r := &rig{t: t, folder: folder, flags: append([]string{"-dir", string(folder), "-port", "0"}, flags...)}
 	t.Cleanup(func() {
 		r.do(0, "down")
 		if strays, err := process.Strays(string(folder)); err != nil || len(strays) > 0 {
@@ -99,6 +96,15 @@ func (r *rig) env(name string) string {
 	}
 	r.t.Fatalf("there is no %s", name)
 	return ""
+}
+
+func (r *rig) databaseAddr() string {
+	r.t.Helper()
+	settings, _, err := r.folder.Load()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return layout.Addr(settings.DatabasePort())
 }
 
 func (r *rig) kill(names ...string) {
@@ -213,7 +219,7 @@ func oneBroker(t *testing.T, r *rig, db, server string) {
 			t.Error("the wallet may use ucenter's database")
 		}
 		for _, user := range []string{"root", "mscoin_wallet"} {
-			stranger, err := sql.Open("mysql", user+"@tcp("+layout.Addr(realPort)+")/")
+			stranger, err := sql.Open("mysql", user+"@tcp("+r.databaseAddr()+")/")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,34 @@ import (
 )
 
 func TestParse(t *testing.T) {
+	folder, err := layout.Open(filepath.Join(t.TempDir(), "stack"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("port 0 is a free range, and the same one at the next start", func(t *testing.T) {
+		o, _, _, err := parse([]string{"up", "-port", "0"}, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := o.choose(t.Context(), folder)
+		if err != nil || first.BasePort == 0 {
+			t.Fatalf("%+v, %v", first, err)
+		}
+		if err := folder.Save(first); err != nil {
+			t.Fatal(err)
+		}
+		taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", layout.Addr(first.BasePort))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		if again, err := o.choose(t.Context(), folder); err != nil || again.BasePort != first.BasePort {
+			t.Errorf("%+v, %v", again, err)
+		}
+		if other, err := layout.FreeBasePort(t.Context()); err != nil || other == first.BasePort {
+			t.Errorf("a range with a taken port was given: %d, %v", other, err)
+		}
+	})
 	t.Run("without a command it tells how to use it", func(t *testing.T) {
 		var out bytes.Buffer
 		if _, _, _, err := parse(nil, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "usage:") {
@@ -32,7 +61,7 @@ func TestParse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := o.choose()
+		s, err := o.choose(t.Context(), folder)
 		if err != nil || !slices.Equal(s.Services, []string{"wallet", "gateway"}) || !filepath.IsAbs(s.Root) {
 			t.Errorf("%+v, %v", s, err)
 		}
@@ -42,7 +71,7 @@ func TestParse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := o.choose(); err == nil {
+		if _, err := o.choose(t.Context(), folder); err == nil {
 			t.Error("accepted")
 		}
 	})
@@ -51,7 +80,7 @@ func TestParse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err := o.choose(); err != nil || !slices.Equal(s.Services, layout.Services()) {
+		if s, err := o.choose(t.Context(), folder); err != nil || !slices.Equal(s.Services, layout.Services()) {
 			t.Errorf("%+v, %v", s, err)
 		}
 	})

@@ -19,7 +19,7 @@ const (
 	// RedisEnv is host:port of a Redis whose databases 1 to 15 tests may empty, and
 	// RedisPasswordEnv its password.
 	RedisEnv         = "MSCOIN_TEST_REDIS_ADDR"
-	RedisPasswordEnv = "MSCOIN_TEST_REDIS_PASSWORD"
+	RedisPasswordEnv = "MSCOIN_TEST_REDIS_PASSWORD" //nolint:gosec // its name, not the password
 )
 
 // onStack tells how to get the servers that are not started for a test process.

@@ -89,7 +89,7 @@ func (r *report) takeOutput(id testID, text string) {
 	if r.output[id] == nil {
 		r.output[id] = &strings.Builder{}
 	}
-	r.output[id].WriteString(text)
+	_, _ = r.output[id].WriteString(text)
 }
 
 func (r *report) text(id testID) string {

@@ -3,6 +3,7 @@
 package layout
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -98,6 +99,37 @@ func (s Settings) Validate() error {
 func (s Settings) SameServers(o Settings) bool {
 	return s.DB == o.DB && s.Brokers == o.Brokers && s.BasePort == o.BasePort && s.Partitions == o.Partitions && s.Unsynced == o.Unsynced &&
 		s.Profile == o.Profile
+}
+
+// The first ports that FreeBasePort tries.
+const (
+	firstFreeBase = 25000
+	lastFreeBase  = 31900
+)
+
+// FreeBasePort finds a base port whose ports are all free at the moment.
+func FreeBasePort(ctx context.Context) (int, error) {
+	for base := firstFreeBase; base <= lastFreeBase; base += PortSpan {
+		if PortsFree(ctx, base, PortSpan) == nil {
+			return base, nil
+		}
+	}
+	return 0, fmt.Errorf("no %d free ports between %d and %d", PortSpan, firstFreeBase, lastFreeBase+PortSpan-1)
+}
+
+// PortsFree says early and clearly what a server would say late in its log: which of n
+// ports from first on is taken.
+func PortsFree(ctx context.Context, first, n int) error {
+	for port := first; port < first+n; port++ {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", Addr(port))
+		if err != nil {
+			return fmt.Errorf("port %d is taken by another program (choose other ports with -port): %w", port, err)
+		}
+		if err := l.Close(); err != nil {
+			return fmt.Errorf("port %d: %w", port, err)
+		}
+	}
+	return nil
 }
 
 // The ports, counted from BasePort.

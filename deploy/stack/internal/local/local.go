@@ -70,7 +70,7 @@ func (s *Stack) site(settings layout.Settings) (server.Site, error) {
 func (s *Stack) Install(ctx context.Context, db string) error {
 	return s.locked(func() error {
 		start := s.Clock.Now()
-		if err := (programs.Installer{Folder: s.Folder, DB: db, Out: s.Out}).Install(ctx); err != nil {
+		if err := (programs.Installer{Folder: s.Folder, DB: db, Out: s.Out, Clock: s.Clock}).Install(ctx); err != nil {
 			return err
 		}
 		s.say("installed in %s", s.since(start))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -228,15 +227,10 @@ func (u *upper) waitPorts(ctx context.Context, ports []int) error {
 	}
 }
 
-// portsFree says early and clearly what a server would say late in its log.
 func portsFree(ctx context.Context, ports []int) error {
 	for _, port := range ports {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", layout.Addr(port))
-		if err != nil {
-			return fmt.Errorf("port %d is taken by another program (choose other ports with -port): %w", port, err)
-		}
-		if err := l.Close(); err != nil {
-			return fmt.Errorf("port %d: %w", port, err)
+		if err := layout.PortsFree(ctx, port, 1); err != nil {
+			return err
 		}
 	}
 	return nil

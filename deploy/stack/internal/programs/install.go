@@ -21,6 +21,7 @@ import (
 
 	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
+	"mscoin/mscoin-common/clock"
 )
 
 //go:embed kafka.pom.xml
@@ -42,6 +43,8 @@ type Installer struct {
 	DB string
 	// Out tells the user what happens.
 	Out io.Writer
+	// Clock measures the pauses before a download is tried again.
+	Clock clock.Clock
 }
 
 // Install makes sure that every program is there in a version that will do. Debian's
@@ -136,10 +139,13 @@ func (in Installer) apt(ctx context.Context, packages []string) error {
 	ctx, cancel := context.WithTimeout(ctx, aptLimit)
 	defer cancel()
 	env := []string{"DEBIAN_FRONTEND=noninteractive"}
-	if err := run(ctx, env, apt, "update", "-qq"); err != nil {
+	patient := []string{"-qq", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120"}
+	err := in.again(ctx, func() error { return run(ctx, env, apt, append([]string{"update"}, patient...)...) })
+	if err != nil {
 		return err
 	}
-	return run(ctx, env, apt, append([]string{"install", "-y", "-qq", "--no-install-recommends"}, packages...)...)
+	install := slices.Concat([]string{"install", "-y", "--no-install-recommends"}, patient, packages)
+	return in.again(ctx, func() error { return run(ctx, env, apt, install...) })
 }
 
 // once fetches programs into a new folder and moves it into place when it is complete.
@@ -175,12 +181,39 @@ func (in Installer) once(ctx context.Context, dir, name string, fetch func(ctx c
 	return nil
 }
 
+// A download that fails is tried again, after a pause that doubles.
+const (
+	fetchAttempts = 3
+	fetchPause    = 5 * time.Second
+)
+
+// again tries fetch a few times.
+func (in Installer) again(ctx context.Context, fetch func() error) error {
+	pause := fetchPause
+	for attempt := 1; ; attempt++ {
+		err := fetch()
+		if err == nil || attempt == fetchAttempts {
+			return err
+		}
+		in.say("trying again in %v: %v", pause, err)
+		if sleepErr := clock.Sleep(ctx, in.Clock, pause); sleepErr != nil {
+			return errors.Join(err, sleepErr)
+		}
+		pause *= 2
+	}
+}
+
+// maven runs Maven; -U makes it ask again for what it could not get before.
+func (in Installer) maven(ctx context.Context, args ...string) error {
+	return in.again(ctx, func() error { return run(ctx, nil, Find(in.Folder).Maven, append([]string{"-U"}, args...)...) })
+}
+
 func (in Installer) fetchKafka(ctx context.Context, dir string) error {
 	pom := filepath.Join(dir, "pom.xml")
 	if err := private.WriteFile(pom, kafkaPOM); err != nil {
 		return err
 	}
-	err := run(ctx, nil, Find(in.Folder).Maven, "-B", "-q", "-f", pom, dependencyPlugin+"copy-dependencies",
+	err := in.maven(ctx, "-B", "-q", "-f", pom, dependencyPlugin+"copy-dependencies",
 		"-DoutputDirectory="+dir, "-DincludeScope=runtime")
 	if err != nil {
 		return err
@@ -196,7 +229,7 @@ func (in Installer) fetchKafka(ctx context.Context, dir string) error {
 const mysqlArchive = "mysql-Linux-amd64.tar.gz"
 
 func (in Installer) fetchMySQL(ctx context.Context, dir string) (err error) {
-	err = run(ctx, nil, Find(in.Folder).Maven, "-B", "-q", dependencyPlugin+"copy", "-Dartifact="+mysqlArtifact, "-DoutputDirectory="+dir)
+	err = in.maven(ctx, "-B", "-q", dependencyPlugin+"copy", "-Dartifact="+mysqlArtifact, "-DoutputDirectory="+dir)
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"mscoin/deploy/stack/internal/layout"
+	"mscoin/mscoin-common/clock"
 )
 
 func TestTool_Judge(t *testing.T) {
@@ -163,4 +165,40 @@ func TestUnpack(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestInstaller_Again(t *testing.T) {
+	try := func(failures int) (tries int, err error) {
+		clk := clock.NewFake(time.UnixMilli(0))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			in := Installer{Out: io.Discard, Clock: clk}
+			err = in.again(t.Context(), func() error {
+				tries++
+				if tries <= failures {
+					return errors.New("no route")
+				}
+				return nil
+			})
+		}()
+		for {
+			select {
+			case <-done:
+				return tries, err
+			default:
+				clk.Advance(time.Second)
+			}
+		}
+	}
+	t.Run("a download that fails is tried again", func(t *testing.T) {
+		if tries, err := try(2); err != nil || tries != 3 {
+			t.Errorf("%d tries, %v", tries, err)
+		}
+	})
+	t.Run("but not for ever", func(t *testing.T) {
+		if tries, err := try(9); err == nil || tries != fetchAttempts {
+			t.Errorf("%d tries, %v", tries, err)
+		}
+	})
 }
