@@ -2,7 +2,8 @@
 // what `make run` starts.
 //
 // Environment: MSCOIN_ADDR (default 127.0.0.1:8080), MSCOIN_DATA (default
-// data), MSCOIN_PROFILE (demo or normal, default demo).
+// data), MSCOIN_PROFILE (demo or normal, default demo), MSCOIN_TELEMETRY (host:port of
+// metrics and probes, default none).
 package main
 
 import (
@@ -19,6 +20,7 @@ func main() {
 	cfg := node.Config{Out: os.Stdout}
 	flag.StringVar(&cfg.Addr, "addr", cmp.Or(os.Getenv("MSCOIN_ADDR"), "127.0.0.1:8080"), "host:port of the public API")
 	flag.StringVar(&cfg.DataDir, "data", cmp.Or(os.Getenv("MSCOIN_DATA"), "data"), "folder that keeps everything")
+	flag.StringVar(&cfg.Telemetry, "telemetry", os.Getenv("MSCOIN_TELEMETRY"), "host:port of /metrics, /healthz and /readyz; empty opens none")
 	profile := flag.String("profile", cmp.Or(os.Getenv("MSCOIN_PROFILE"), string(node.Demo)), "demo or normal")
 	flag.Parse()
 	cfg.Profile = node.Profile(*profile)

@@ -73,6 +73,9 @@ func newInstallation(t *testing.T, more ...string) *installation {
 		"Partitions: 1", "Partitions: 3", "OrdersPer10s: 100", "OrdersPer10s: 1000000",
 		"OrdersPerDay: 200000", "OrdersPerDay: 100000000", "WeightPerMinute: 6000", "WeightPerMinute: -1",
 	}
+	for port := 9101; port <= 9105; port++ { // metrics and probes: any port
+		in.pairs = append(in.pairs, fmt.Sprintf("127.0.0.1:%d", port), "127.0.0.1:0")
+	}
 	for i, svc := range []string{"ucenter", "exchange", "wallet", "market"} {
 		for range 1 + count(more, svc) {
 			in.addr[svc] = append(in.addr[svc], freeAddr(t))

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/zeromicro/go-zero/core/logx"
+
 	"mscoin/deploy/stack/internal/layout"
 	"mscoin/deploy/stack/internal/local"
 	"mscoin/deploy/stack/internal/server"
@@ -51,6 +53,7 @@ flags:
 `
 
 func main() {
+	logx.DisableStat() // the clients of the services tell of their load
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -9,6 +9,7 @@ import (
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/lease"
 	"mscoin/mscoin-common/rpc"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // Config is everything the service can be told.
@@ -40,6 +41,8 @@ type Config struct {
 	Admission AdmissionConfig `json:",optional"`
 	// ApplyBatch is how many records one transaction of the order store takes.
 	ApplyBatch int `json:",default=200,range=[1:5000]"`
+	// Telemetry says how the process is watched, when the service runs as one of its own.
+	Telemetry telemetry.Config `json:",optional"`
 }
 
 // Target is where a service answers.
@@ -118,6 +121,9 @@ func set[T comparable](field *T, value T) {
 		*field = value
 	}
 }
+
+// Watched says how the process is watched.
+func (c *Config) Watched() telemetry.Config { return c.Telemetry }
 
 // Validate reports what is wrong with the configuration, without showing a secret.
 func (c *Config) Validate() error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mscoin/mscoin-common/rpc"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // Profiles of an installation.
@@ -62,6 +63,8 @@ type Config struct {
 	// ReadAfterMs is how long a member's reads wait for what it wrote, at least: longer
 	// than records take to be applied.
 	ReadAfterMs int64 `json:",default=10000,range=[1000:600000]"`
+	// Telemetry says how the process is watched, when the service runs as one of its own.
+	Telemetry telemetry.Config `json:",optional"`
 }
 
 // Target is where a service answers.
@@ -128,6 +131,9 @@ func set[T comparable](field *T, value T) {
 		*field = value
 	}
 }
+
+// Watched says how the process is watched.
+func (c *Config) Watched() telemetry.Config { return c.Telemetry }
 
 // Validate reports what is wrong with the configuration, without showing a secret.
 func (c *Config) Validate() error {

@@ -18,6 +18,7 @@ import (
 	"mscoin/gateway/internal/middleware"
 	"mscoin/gateway/internal/reply"
 	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // deps is what the HTTP side is made of.
@@ -55,7 +56,19 @@ func newHandler(cfg *Config, d deps) (http.Handler, error) {
 	busy := byDialect(spot.Busy, envelope.Busy).ServeHTTP
 	broken := byDialect(spot.Broken, envelope.Broken).ServeHTTP
 	bounded := middleware.InFlight(cfg.Limit.InFlight, busy)(http.HandlerFunc(router.Serve))
-	return middleware.CORS(middleware.Recover(broken)(probes(d.ready, bounded))), nil
+	return middleware.CORS(middleware.Recover(broken)(probes(d.ready, untraced(cfg, bounded)))), nil
+}
+
+// untraced keeps clients from deciding that their requests are traced, unless they may:
+// everybody could have every request traced.
+func untraced(cfg *Config, next http.Handler) http.Handler {
+	if cfg.Telemetry.Traces.AcceptParents {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del(telemetry.ParentHeader)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // restConf turns off what go-zero adds and an order path cannot bear: its time-out

@@ -6,6 +6,7 @@ import (
 
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // Config is everything the service can be told.
@@ -24,6 +25,8 @@ type Config struct {
 	Partitions int `json:",default=1,range=[1:1024]"`
 	// MaxBatch is how many records one transaction takes at most.
 	MaxBatch int `json:",default=500,range=[1:5000]"`
+	// Telemetry says how the process is watched, when the service runs as one of its own.
+	Telemetry telemetry.Config `json:",optional"`
 }
 
 const (
@@ -47,6 +50,9 @@ func (c *Config) SetDefaults() {
 		c.MaxBatch = 500
 	}
 }
+
+// Watched says how the process is watched.
+func (c *Config) Watched() telemetry.Config { return c.Telemetry }
 
 // Validate reports what is wrong with the configuration, without showing a secret.
 func (c *Config) Validate() error {

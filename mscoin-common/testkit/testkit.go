@@ -6,6 +6,7 @@ package testkit
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"strconv"
 	"testing"
@@ -56,4 +57,14 @@ func Eventually(t testing.TB, timeout time.Duration, cond func() bool, message s
 		}
 		<-clk.After(pollEvery)
 	}
+}
+
+// FreeAddr returns a loopback host:port that was free a moment ago.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	port, err := freePort(t.Context())
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }

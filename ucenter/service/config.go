@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/telemetry"
 	"mscoin/ucenter/internal/app"
 	"mscoin/ucenter/internal/notify"
 	"mscoin/ucenter/internal/password"
@@ -69,6 +70,8 @@ type Config struct {
 	APIKey APIKeyConfig
 	// Sender says how verification codes reach people.
 	Sender SenderConfig
+	// Telemetry says how the process is watched, when the service runs as one of its own.
+	Telemetry telemetry.Config `json:",optional"`
 }
 
 // MasterKey is a key that encrypts secrets at rest.
@@ -208,6 +211,9 @@ const (
 	minMemoryKiB = 19 * 1024
 	minTime      = 2
 )
+
+// Watched says how the process is watched.
+func (c *Config) Watched() telemetry.Config { return c.Telemetry }
 
 // Validate reports what is wrong with the configuration, without showing a secret.
 func (c *Config) Validate() error {

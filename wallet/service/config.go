@@ -7,6 +7,7 @@ import (
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/lease"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // Config is everything the service can be told.
@@ -34,6 +35,8 @@ type Config struct {
 	ReconcileEveryMs int64 `json:",default=60000,range=[100:3600000]"`
 	// SettleBatch is how many records one settlement transaction takes at most.
 	SettleBatch int `json:",default=1000,range=[1:2000]"`
+	// Telemetry says how the process is watched, when the service runs as one of its own.
+	Telemetry telemetry.Config `json:",optional"`
 }
 
 // RedisConfig is how to reach Redis.
@@ -73,6 +76,9 @@ func (c *Config) SetDefaults() {
 		c.SettleBatch = defaultBatch
 	}
 }
+
+// Watched says how the process is watched.
+func (c *Config) Watched() telemetry.Config { return c.Telemetry }
 
 // Validate reports what is wrong with the configuration, without showing a secret.
 func (c *Config) Validate() error {

@@ -12,6 +12,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"mscoin/mscoin-common/bus"
@@ -19,6 +21,7 @@ import (
 	"mscoin/mscoin-common/embedded"
 	"mscoin/mscoin-common/lifecycle"
 	"mscoin/mscoin-common/stream"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // Profile says what the exchange is for.
@@ -45,6 +48,8 @@ type Config struct {
 	DataDir string
 	// Profile, Demo or Normal.
 	Profile Profile
+	// Telemetry is host:port of metrics and probes; empty opens none.
+	Telemetry string
 	// Out is told, in words for people, when the exchange is ready. Nil is silence.
 	Out io.Writer
 }
@@ -73,6 +78,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("data folder: %w", err)
 	}
 	n := &node{cfg: cfg, group: lifecycle.New(), clk: clock.Real()}
+	n.group.Add("telemetry", n.startTelemetry, n.stopTelemetry)
 	n.group.Add("broker", n.startBroker, n.stopBroker)
 	n.group.Add("secrets", n.loadSecrets, nil)
 	n.group.Add("redis", n.startRedis, n.stopRedis)
@@ -93,6 +99,34 @@ type node struct {
 	addr    addresses
 	// firstStart is set when the demo accounts were made by this process.
 	firstStart bool
+	watch      *telemetry.Server
+
+	mu    sync.Mutex
+	hosts []service // in the order of their start
+	ready bool      // all of them have been started
+}
+
+func (n *node) startTelemetry(ctx context.Context) (err error) {
+	n.watch, err = telemetry.Start(ctx, "mscoin", telemetry.Config{ListenOn: n.cfg.Telemetry}, n.isReady)
+	return err
+}
+
+func (n *node) stopTelemetry(ctx context.Context) error { return n.watch.Stop(ctx) }
+
+// isReady says whether every service does its work.
+func (n *node) isReady(ctx context.Context) error {
+	n.mu.Lock()
+	hosts, ready := slices.Clone(n.hosts), n.ready
+	n.mu.Unlock()
+	if !ready {
+		return errors.New("it is starting")
+	}
+	for _, svc := range hosts {
+		if err := svc.Ready(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startBroker comes first: its lock on the folder keeps a second process out of all the rest.
@@ -156,6 +190,9 @@ func (n *node) host(name string, open func(ctx context.Context) (service, error)
 			cancel()
 			return errors.Join(fmt.Errorf("%s is not ready: %w", name, err), <-ended)
 		}
+		n.mu.Lock()
+		n.hosts = append(n.hosts, svc)
+		n.mu.Unlock()
 		if started != nil {
 			started(svc.Addr())
 		}

@@ -144,6 +144,9 @@ func (n *node) seedDemo(ctx context.Context) error {
 
 // welcome says what to do next. It is the last part to start: everything answers by now.
 func (n *node) welcome(context.Context) error {
+	n.mu.Lock()
+	n.ready = true
+	n.mu.Unlock()
 	if n.cfg.Out == nil {
 		return nil
 	}

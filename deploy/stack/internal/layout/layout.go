@@ -153,6 +153,18 @@ var servicePorts = map[string]int{
 	Gateway:    80,
 }
 
+// telemetryStep is added to a service's port for that of its metrics and probes.
+const telemetryStep = 10
+
+// TelemetryPort is the port of a service's metrics and probes; 0 when there is no such
+// service.
+func (s Settings) TelemetryPort(name string) int {
+	if s.ServicePort(name) == 0 {
+		return 0
+	}
+	return s.ServicePort(name) + telemetryStep
+}
+
 // Services lists every service in the order in which they start: each after those it
 // needs.
 func Services() []string { return []string{"wallet", "ucenter", "exchange", "market", Gateway} }

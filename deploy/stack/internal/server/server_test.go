@@ -270,7 +270,7 @@ func TestSite_ServiceConfigurations(t *testing.T) {
 					t.Errorf("it asks for %s, which the stack does not set", m[1])
 				}
 			}
-			for _, port := range []string{":9092", ":6379", ":8101", ":8102", ":8103", ":8104"} {
+			for _, port := range []string{":9092", ":6379", ":8101", ":8102", ":8103", ":8104", ":9101", ":9102", ":9103", ":9104", ":9105"} {
 				if strings.Contains(string(out), port) {
 					t.Errorf("an address with %s is left in\n%s", port, out)
 				}

@@ -4,22 +4,16 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-
 	"mscoin/deploy/internal/private"
 	"mscoin/deploy/stack/internal/layout"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // Names of the services' secrets.
@@ -104,8 +98,8 @@ func service(s Site, name string) Component {
 	addr := layout.Addr(s.Settings.ServicePort(name))
 	conf := s.Folder.Etc(name + ".yaml")
 	program := filepath.Join(s.Settings.Root, "bin", name)
-	c := Component{
-		Name: name, Addr: addr, Ports: []int{s.Settings.ServicePort(name)},
+	return Component{
+		Name: name, Addr: addr, Ports: []int{s.Settings.ServicePort(name), s.Settings.TelemetryPort(name)},
 		Prepare: func(context.Context) error {
 			if _, err := os.Stat(program); err != nil {
 				return fmt.Errorf("%w (make build makes it)", err)
@@ -119,21 +113,22 @@ func service(s Site, name string) Component {
 			}
 			return private.WriteFile(conf, text)
 		},
-		Spec:        s.spec(name, program, "-f", conf),
-		Ready:       func(ctx context.Context) error { return rpcReady(ctx, addr) },
+		Spec: s.spec(name, program, "-f", conf),
+		Ready: func(ctx context.Context) error {
+			return telemetry.Ask(ctx, layout.Addr(s.Settings.TelemetryPort(name)), telemetry.ReadyPath)
+		},
 		ReadyWithin: serviceReady,
 		StopWithin:  serviceStop,
 	}
-	if name == layout.Gateway {
-		c.Ready = func(ctx context.Context) error { return httpReady(ctx, "http://"+addr+"/readyz") }
-	}
-	return c
 }
 
 // changes are the keys of a service's configuration that differ on this stack. A secret
 // stays the name of a variable.
 func (s Site) changes(name string) []change {
-	listen := change{path: "ListenOn", value: layout.Addr(s.Settings.ServicePort(name))}
+	listen := []change{
+		{path: "ListenOn", value: layout.Addr(s.Settings.ServicePort(name))},
+		{path: "Telemetry.ListenOn", value: layout.Addr(s.Settings.TelemetryPort(name))},
+	}
 	dsn := []change{
 		{path: "Database.Dialect", value: "mysql"},
 		{path: "Database.DSN", value: "${MSCOIN_" + strings.ToUpper(name) + "_DSN}"},
@@ -159,58 +154,17 @@ func (s Site) changes(name string) []change {
 	}
 	switch name {
 	case "wallet":
-		return slices.Concat([]change{listen}, dsn, kafka, redis)
+		return slices.Concat(listen, dsn, kafka, redis)
 	case "ucenter":
-		return slices.Concat([]change{listen, profile}, dsn, sender)
+		return slices.Concat(listen, []change{profile}, dsn, sender)
 	case "exchange":
-		return slices.Concat([]change{listen, peer("Wallet", "wallet")}, dsn, kafka)
+		return slices.Concat(listen, []change{peer("Wallet", "wallet")}, dsn, kafka)
 	case "market":
-		return slices.Concat([]change{listen}, dsn, kafka)
+		return slices.Concat(listen, dsn, kafka)
 	case layout.Gateway:
-		return slices.Concat([]change{
-			listen, profile, peer("Exchange", "exchange"), peer("Wallet", "wallet"), peer("Market", "market"), peer("Ucenter", "ucenter"),
+		return slices.Concat(listen, []change{
+			profile, peer("Exchange", "exchange"), peer("Wallet", "wallet"), peer("Market", "market"), peer("Ucenter", "ucenter"),
 		}, redis, limits)
-	}
-	return nil
-}
-
-// rpcReady asks the standard health service.
-func rpcReady(ctx context.Context, addr string) (err error) {
-	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	res, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
-	if err != nil {
-		return err
-	}
-	if res.GetStatus() != healthpb.HealthCheckResponse_SERVING {
-		return fmt.Errorf("health is %v", res.GetStatus())
-	}
-	return nil
-}
-
-// maxAnswer bounds how much of an answer is read.
-const maxAnswer = 4 << 10
-
-func httpReady(ctx context.Context, url string) (err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, res.Body.Close()) }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(body)))
 	}
 	return nil
 }
