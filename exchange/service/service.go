@@ -30,6 +30,7 @@ import (
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/stream/remote"
+	"mscoin/mscoin-common/telemetry"
 )
 
 const (
@@ -137,7 +138,7 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 	s.server, err = rpc.NewServer(rpc.ServerConfig{
 		Name: cfg.Name, ListenOn: cfg.ListenOn, InternalToken: cfg.InternalToken,
 	}, func(g *grpc.Server) {
-		exchangepb.RegisterExchangeServiceServer(g, server.New(s.app, owners{s}))
+		exchangepb.RegisterExchangeServiceServer(g, server.New(s.app, owners{s}, s.clk))
 		streampb.RegisterConsumerServiceServer(g, positions)
 	})
 	return s, err
@@ -209,6 +210,7 @@ func (s *Service) positions(ctx context.Context, partition int) (sequencer.Posit
 // within 8 s. It closes what New opened. A partition that breaks is started anew; only an
 // instance that is configured to be alone ends when a log contradicts the database.
 func (s *Service) Run(ctx context.Context) error {
+	defer telemetry.Collect(s.metrics)()
 	s.group = s.newGroup()
 	return s.group.Run(ctx)
 }

@@ -27,6 +27,7 @@ import (
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/stream/remote"
+	"mscoin/mscoin-common/telemetry"
 )
 
 const (
@@ -117,6 +118,7 @@ func (s *Service) buildConsumers(apply *consumer.Consumer) error {
 // within 8 s. It closes the database. A log of records that is not the one the database
 // has taken in is refused with stream.ErrLogLost before a request is served.
 func (s *Service) Run(ctx context.Context) error {
+	defer telemetry.Collect(s.metrics)()
 	g := lifecycle.New()
 	g.StopTimeout = stopTimeout
 	g.Signals = []os.Signal{} // signals belong to the process, which ends ctx

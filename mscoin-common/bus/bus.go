@@ -46,6 +46,9 @@ type Message struct {
 	TimeMs int64
 	Key    []byte
 	Value  []byte
+	// Trace carries a traced order's trace on, in the header telemetry.ParentHeader; "" for
+	// most messages. It is no part of what the message says, nor of its Fingerprint.
+	Trace string
 }
 
 // GapError says that the log continues after a missing offset. It wraps nothing: there is no way to

@@ -14,6 +14,7 @@ import (
 
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/failpoint"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // Config is how to reach the brokers. Zero values mean the defaults.
@@ -144,7 +145,11 @@ func (c *Client) Produce(ctx context.Context, topic string, partition int, msgs 
 	for i := range msgs {
 		records[i].Key = kafka.NewBytes(msgs[i].Key)
 		records[i].Value = kafka.NewBytes(msgs[i].Value)
+		if msgs[i].Trace != "" {
+			records[i].Headers = []kafka.Header{{Key: telemetry.ParentHeader, Value: []byte(msgs[i].Trace)}}
+		}
 	}
+	begin := c.clk.Now()
 	res, err := c.kafka.Produce(ctx, &kafka.ProduceRequest{
 		Topic:        topic,
 		Partition:    partition,
@@ -158,11 +163,13 @@ func (c *Client) Produce(ctx context.Context, topic string, partition int, msgs 
 		err = failpoint.Hit("produce." + topic + ".after")
 	}
 	if err != nil {
+		telemetry.KafkaError("produce")
 		if notSent(err) {
 			return 0, fmt.Errorf("produce to %s/%d: %w: %w", topic, partition, ErrNotSent, err)
 		}
 		return 0, fmt.Errorf("produce to %s/%d: outcome unknown: %w", topic, partition, err)
 	}
+	telemetry.Produced(topic, c.clk.Now().Sub(begin))
 	return res.BaseOffset, nil
 }
 
@@ -227,6 +234,7 @@ func (c *Client) Bounds(ctx context.Context, topic string, partition int) (first
 		},
 	})
 	if err != nil {
+		telemetry.KafkaError("bounds")
 		return 0, 0, fmt.Errorf("bounds of %s/%d: %w", topic, partition, err)
 	}
 	for _, p := range res.Topics[topic] {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
+
+	"mscoin/mscoin-common/telemetry"
 )
 
 // The fetch request of the Kafka protocol, version 5 (brokers 0.11 up to 4.x): the newest that needs
@@ -316,8 +318,27 @@ func decodeRecord(r *reader) (m Message, deltaMs int64) {
 	m.Offset = body.varint()
 	m.Key = body.nullable()
 	m.Value = body.nullable()
-	r.failed = r.failed || body.failed // headers follow; nobody here uses them
+	r.failed = r.failed || body.failed
+	m.Trace = decodeTrace(&body)
 	return m, deltaMs
+}
+
+// traceBytes is the length of a trace header: version, trace, span and flags.
+const traceBytes = 55
+
+// decodeTrace finds the trace among the headers. A record is never refused for its
+// headers: they say nothing about it.
+func decodeTrace(body *reader) string {
+	for range body.varint() {
+		key, value := body.nullable(), body.nullable()
+		if body.failed {
+			return ""
+		}
+		if len(value) == traceBytes && string(key) == telemetry.ParentHeader {
+			return string(value)
+		}
+	}
+	return ""
 }
 
 func inflate(codec compress.Compression, b []byte) ([]byte, error) {

@@ -18,6 +18,7 @@ import (
 	"modernc.org/sqlite"
 
 	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // The dialects.
@@ -101,6 +102,23 @@ func (db *DB) Close() error {
 		return fmt.Errorf("close database: %w", err)
 	}
 	return nil
+}
+
+// Watch returns a collector of the connections of the database that is called name.
+func (db *DB) Watch(name string) telemetry.Collector {
+	return func(_ context.Context, emit telemetry.Emit) error {
+		var inUse, idle, most int
+		var waits int64
+		for _, pool := range db.pools {
+			s := pool.Stats()
+			inUse, idle, most, waits = inUse+s.InUse, idle+s.Idle, most+s.MaxOpenConnections, waits+s.WaitCount
+		}
+		emit(telemetry.Connections, float64(inUse), name, "in_use")
+		emit(telemetry.Connections, float64(idle), name, "idle")
+		emit(telemetry.Connections, float64(most), name, "max")
+		emit(telemetry.ConnectionWaits, float64(waits), name)
+		return nil
+	}
 }
 
 // Dialect returns SQLite or MySQL.

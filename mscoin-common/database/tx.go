@@ -14,6 +14,7 @@ import (
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/failpoint"
+	"mscoin/mscoin-common/telemetry"
 )
 
 const (
@@ -63,15 +64,28 @@ func (db *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := db.attempt(ctx, fn)
 		if err == nil || ctx.Err() != nil || !isRollbackToRetry(err) {
+			countFault(err)
 			return err
 		}
 		if attempt == maxAttempts {
+			telemetry.DatabaseError("busy")
 			return errs.New(errs.KindUnavailable, errs.CodeUnavailable, "database is busy").
 				Wrap(fmt.Errorf("%d attempts: %w", attempt, err))
 		}
+		telemetry.DatabaseRetry()
 		if sleepErr := clock.Sleep(ctx, db.clk, backoff(attempt)); sleepErr != nil {
 			return fmt.Errorf("%w, after: %w", sleepErr, err)
 		}
+	}
+}
+
+// countFault counts an error that is the database's and not an answer.
+func countFault(err error) {
+	switch errs.KindOf(err) { //nolint:exhaustive // the others are answers
+	case errs.KindUnavailable:
+		telemetry.DatabaseError("unavailable")
+	case errs.KindUnknownOutcome:
+		telemetry.DatabaseError("unknown outcome")
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/telemetry"
 )
 
 var (
@@ -59,6 +60,21 @@ func (l *Locker) Obtain(ctx context.Context, keys []string, ttl time.Duration) (
 	if ttl < minTTL {
 		return nil, fmt.Errorf("obtain lock: time to live %v is below %v", ttl, minTTL)
 	}
+	begin := l.clk.Now()
+	held, err := l.try(ctx, keys, ttl)
+	result := "obtained"
+	switch {
+	case errors.Is(err, ErrNotObtained):
+		result = "held by others"
+	case err != nil:
+		result = "error"
+	}
+	telemetry.Locked(result, l.clk.Now().Sub(begin))
+	return held, err
+}
+
+// try takes all keys or none, a bounded number of times.
+func (l *Locker) try(ctx context.Context, keys []string, ttl time.Duration) (*Held, error) {
 	for attempt := 1; ; attempt++ {
 		obtained := l.clk.Now()
 		lk, err := l.client.ObtainMulti(ctx, keys, ttl, nil)

@@ -16,6 +16,7 @@ import (
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/errs"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // ErrLogLost ends Run: the log does not hold what the position says was consumed. It was truncated,
@@ -213,6 +214,7 @@ func (c *Consumer) note(err error) {
 		logx.Infof("consumer %s of %s/%d: another instance has moved the position: reloading", c.cfg.Name, c.cfg.Topic, c.cfg.Partition)
 		return
 	}
+	telemetry.ConsumerError(c.cfg.Name)
 	logx.Errorf("consumer %s of %s/%d: %v", c.cfg.Name, c.cfg.Topic, c.cfg.Partition, err)
 }
 
@@ -368,6 +370,7 @@ func (c *Consumer) commit(ctx context.Context, b batch) (batch, error) {
 func (c *Consumer) commitOnce(ctx context.Context, b batch) error {
 	last := b.msgs[len(b.msgs)-1]
 	next, fingerprint := last.Offset+1, bus.Fingerprint(last)
+	begin := c.deps.Clock.Now()
 	err := c.transact(ctx, b, func(fences Fences) error {
 		if err := fences.AdvancePosition(c.cfg.Name, c.cfg.Topic, c.cfg.Partition, c.next, next, fingerprint); err != nil {
 			return err
@@ -389,6 +392,7 @@ func (c *Consumer) commitOnce(ctx context.Context, b batch) error {
 	}
 	c.next, c.published = next, c.forwarded
 	c.parked(b.parks)
+	c.tell(b.fresh, begin)
 	return nil
 }
 

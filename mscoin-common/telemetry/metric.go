@@ -20,7 +20,7 @@ var (
 	batchTime = histogram("consumer_batch_seconds", "Time that a consumer's batch took, from its first statement to its commit.", "consumer")
 	stumbles  = counter("consumer_errors_total", "Errors after which a consumer begins anew from its stored position.", "consumer")
 
-	journal  = counter("journal_lines_total", "Lines written to the wallet's journal.")
+	journal  = counter("journal_lines_total", "Lines written to the wallet's journal, those of transactions that were run again included.")
 	lockWait = histogram("lock_wait_seconds", "Time that taking locks in Redis took, by result.", "result")
 
 	databaseErrors  = counter("database_errors_total", "Transactions that failed, by kind of error.", "kind")
@@ -37,8 +37,8 @@ var (
 	ConsumerLag = gauge("consumer_lag_records", "Records between a consumer's position and the end of its log.", "consumer", "partition")
 	// HaltedSymbols are the symbols at which a consumer stands still.
 	HaltedSymbols = gauge("halted_symbols", "Symbols at which a consumer stands still.", "consumer")
-	// Holds are open holds.
-	Holds = gauge("holds", "Open holds by age (1m, 1h, 1d, older: up to) and state (pending: no record has spoken of it).", "state", "age")
+	// PendingHolds are holds of which the matcher's records do not speak yet.
+	PendingHolds = gauge("holds_pending", "Holds that no record has spoken of yet, by age: up to 10s, 1m, 1h, or more.", "age")
 	// ReconcileDiscrepancies and ReconcileTime tell of the last reconciliation.
 	ReconcileDiscrepancies = gauge("reconcile_discrepancies", "Discrepancies that the last reconciliation has found.")
 	ReconcileTime          = gauge("reconcile_finished_timestamp_seconds", "When the last reconciliation has ended.")

@@ -18,6 +18,7 @@ import (
 	"mscoin/mscoin-common/idgen"
 	"mscoin/mscoin-common/lifecycle"
 	"mscoin/mscoin-common/rpc"
+	"mscoin/mscoin-common/telemetry"
 	"mscoin/ucenter/internal/app"
 	"mscoin/ucenter/internal/notify"
 	"mscoin/ucenter/internal/password"
@@ -139,6 +140,7 @@ func newDeliverers(cfg SenderConfig, clk clock.Clock) (map[member.ContactType]no
 // Run serves until ctx ends or something breaks for good, and then stops in order
 // within 8 s. It closes the database.
 func (s *Service) Run(ctx context.Context) error {
+	defer telemetry.Collect(s.db.Watch("ucenter"))()
 	g := lifecycle.New()
 	g.StopTimeout = stopTimeout
 	g.Signals = []os.Signal{} // signals belong to the process, which ends ctx

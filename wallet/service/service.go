@@ -25,6 +25,7 @@ import (
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/stream/remote"
+	"mscoin/mscoin-common/telemetry"
 	"mscoin/wallet/internal/app"
 	"mscoin/wallet/internal/consumer"
 	"mscoin/wallet/internal/reconciler"
@@ -134,6 +135,7 @@ func (s *Service) locker() consumer.Locker {
 // database has settled is refused with stream.ErrLogLost before a request is served,
 // and so is an empty database under a log that is not.
 func (s *Service) Run(ctx context.Context) error {
+	defer telemetry.Collect(s.metrics)()
 	g := lifecycle.New()
 	s.group = g
 	g.StopTimeout = stopTimeout

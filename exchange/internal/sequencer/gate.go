@@ -15,6 +15,7 @@ import (
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/symbol"
+	"mscoin/mscoin-common/telemetry"
 )
 
 const (
@@ -164,7 +165,8 @@ func (g *Gate) send(ctx context.Context, r symbol.Rules, cmd *eventpb.Command, w
 		}
 		defer g.waiters.drop(id)
 	}
-	err = g.writer.Do(ctx, bus.Message{Key: []byte(r.Name), Value: value})
+	begin := g.cfg.Clock.Now()
+	err = g.writer.Do(ctx, bus.Message{Key: []byte(r.Name), Value: value, Trace: telemetry.Parent(ctx)})
 	if errors.Is(err, batch.ErrNotTaken) || errors.Is(err, bus.ErrNotSent) {
 		return nil, fmt.Errorf("write command: %w", errNotSentBecause(err))
 	}
@@ -176,15 +178,29 @@ func (g *Gate) send(ctx context.Context, r symbol.Rules, cmd *eventpb.Command, w
 	clock.Await(ctx, g.cfg.Clock, func() bool { return len(answer) > 0 })
 	select { // an answer that is there counts, whatever else has happened
 	case body := <-answer:
+		g.count(cmd, begin)
 		return answered(body, err)
 	default:
 	}
 	select {
 	case body := <-answer:
+		g.count(cmd, begin)
 		return answered(body, err)
 	case <-ctx.Done():
 		return nil, errUnknownBecause(errors.Join(err, ctx.Err()))
 	}
+}
+
+// count counts a command whose record has been published.
+func (g *Gate) count(cmd *eventpb.Command, begin time.Time) {
+	name := "other"
+	switch cmd.GetBody().(type) {
+	case *eventpb.Command_Place:
+		name = "place"
+	case *eventpb.Command_Cancel, *eventpb.Command_CancelAll:
+		name = "cancel"
+	}
+	telemetry.Matched(name, g.cfg.Clock.Now().Sub(begin))
 }
 
 // answered is the end of waiting: by a record, or by nil when none will be published.

@@ -43,6 +43,8 @@ type Sealed struct {
 	Hash   []byte
 	// Body is what Value says. It must not be changed.
 	Body *eventpb.RecordBody
+	// Trace carries the command's trace on, see bus.Message.
+	Trace string
 }
 
 // NewMachine returns the state before offset 0.

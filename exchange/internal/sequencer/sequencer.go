@@ -18,6 +18,7 @@ import (
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/symbol"
+	"mscoin/mscoin-common/telemetry"
 )
 
 const (
@@ -180,6 +181,7 @@ func (s *Sequencer) apply(msgs []bus.Message) (records []Sealed, n int, err erro
 	defer s.mu.Unlock()
 	records = make([]Sealed, 0, len(msgs))
 	size := 0
+	begin := s.cfg.Clock.Now()
 	for n < len(msgs) && size < maxBatchBytes {
 		rec, ok, err := s.m.Apply(msgs[n])
 		if err != nil {
@@ -191,6 +193,10 @@ func (s *Sequencer) apply(msgs []bus.Message) (records []Sealed, n int, err erro
 		}
 		n++
 		if ok {
+			if msg := &msgs[n-1]; msg.Trace != "" {
+				rec.Trace = telemetry.Step(msg.Trace, "matched", begin, s.cfg.Clock.Now(),
+					logx.Field("symbol", rec.Symbol), logx.Field("seq", rec.Body.GetSeq()))
+			}
 			records = append(records, rec)
 			size += len(rec.Value)
 		}
@@ -205,7 +211,7 @@ func (s *Sequencer) publish(ctx context.Context, records []Sealed) error {
 		n := fit(records)
 		msgs := make([]bus.Message, n)
 		for i := range n {
-			msgs[i] = bus.Message{Key: []byte(records[i].Symbol), Value: records[i].Value}
+			msgs[i] = bus.Message{Key: []byte(records[i].Symbol), Value: records[i].Value, Trace: records[i].Trace}
 		}
 		if _, err := s.cfg.Log.Produce(context.WithoutCancel(ctx), bus.TopicCompleted, s.cfg.Partition, msgs); err != nil {
 			first := records[0].Body

@@ -12,7 +12,10 @@ import (
 	"mscoin/exchange/order"
 	eventpb "mscoin/grpc-common/gen/event/v1"
 	exchangepb "mscoin/grpc-common/gen/exchange/v1"
+	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/rpc"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // maxShown bounds the fills or orders of one answer, so that it fits into a message.
@@ -24,14 +27,32 @@ type Server struct {
 
 	app    *app.App
 	owners Owners
+	clk    clock.Clock
 }
 
 // New returns a server. Commands of partitions that this instance does not own are sent on
 // to their owner; everything else is answered here.
-func New(a *app.App, owners Owners) *Server { return &Server{app: a, owners: owners} }
+func New(a *app.App, owners Owners, clk clock.Clock) *Server {
+	return &Server{app: a, owners: owners, clk: clk}
+}
 
 // PlaceOrder implements the service.
 func (s *Server) PlaceOrder(ctx context.Context, req *exchangepb.PlaceOrderRequest) (*exchangepb.PlaceOrderResponse, error) {
+	begin := s.clk.Now()
+	res, err := s.placeOrder(ctx, req)
+	if !rpc.Forwarded(ctx) { // the instance that sent it on counts it
+		code := ""
+		if err != nil {
+			code = string(errs.CodeOf(err))
+		}
+		telemetry.Order(code, s.clk.Now().Sub(begin))
+		telemetry.Log(ctx, "order placed", logx.Field("orderId", res.GetOrder().GetOrderId()), logx.Field("symbol", req.GetOrder().GetSymbol()),
+			logx.Field("refusal", code), logx.Field("seq", res.GetPosition().GetSeq()))
+	}
+	return res, err
+}
+
+func (s *Server) placeOrder(ctx context.Context, req *exchangepb.PlaceOrderRequest) (*exchangepb.PlaceOrderResponse, error) {
 	p, err := s.app.PlaceOrder(ctx, requestOf(req.GetOrder()))
 	if refused, ok := errors.AsType[*app.Refused](err); ok {
 		if sendErr := rpc.SendPosition(ctx, refused.Position.Symbol, refused.Position.Seq); sendErr != nil {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"mscoin/mscoin-common/telemetry"
 	"mscoin/wallet/ledger"
 	"mscoin/wallet/settlement"
 )
@@ -195,6 +196,7 @@ func (b *batch) writeSettled(found map[int64]*hold, holds settlement.Holds) erro
 
 // writeJournal appends lines.
 func (b *batch) writeJournal(lines []ledger.Line) error {
+	telemetry.Journal(len(lines))
 	return b.insert(journalTable, len(lines), func(args []any, i int) []any {
 		l := &lines[i]
 		a := l.Posting.Account
