@@ -158,7 +158,7 @@ func TestRun_Probes(t *testing.T) {
 		}
 	})
 	t.Run("a ready service says so to every asker", func(t *testing.T) {
-		<-ready
+		_ = <-ready
 		ready <- nil
 		if code, _ := get(telemetry.ReadyPath); code != http.StatusOK {
 			t.Errorf("ready: %d", code)

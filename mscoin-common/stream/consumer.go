@@ -392,7 +392,7 @@ func (c *Consumer) commitOnce(ctx context.Context, b batch) error {
 	}
 	c.next, c.published = next, c.forwarded
 	c.parked(b.parks)
-	c.tell(b.fresh, begin)
+	c.tell(ctx, b.fresh, begin)
 	return nil
 }
 

@@ -13,7 +13,7 @@ import (
 
 // tell counts records that have been applied in a transaction that began at begin, and notes
 // the step of those that are traced.
-func (c *Consumer) tell(fresh []Entry, begin time.Time) {
+func (c *Consumer) tell(ctx context.Context, fresh []Entry, begin time.Time) {
 	if len(fresh) == 0 {
 		return
 	}
@@ -21,7 +21,7 @@ func (c *Consumer) tell(fresh []Entry, begin time.Time) {
 	telemetry.Consumed(c.cfg.Name, len(fresh), fresh[0].Message.TimeMs, begin, end)
 	for i := range fresh {
 		if e := &fresh[i]; e.Message.Trace != "" {
-			telemetry.Step(e.Message.Trace, "applied by "+c.cfg.Name, begin, end,
+			telemetry.Step(ctx, e.Message.Trace, "applied by "+c.cfg.Name, begin, end,
 				logx.Field("symbol", e.Body.GetSymbol()), logx.Field("seq", e.Body.GetSeq()))
 		}
 	}

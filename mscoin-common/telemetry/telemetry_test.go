@@ -68,7 +68,7 @@ func TestCollect(t *testing.T) {
 
 func TestStep(t *testing.T) {
 	t.Run("nothing happens to what is not traced", func(t *testing.T) {
-		if next := Step("", "matched", time.Time{}, time.Time{}); next != "" {
+		if next := Step(t.Context(), "", "matched", time.Time{}, time.Time{}); next != "" {
 			t.Errorf("got %q", next)
 		}
 		if parent := Parent(t.Context()); parent != "" {
@@ -77,7 +77,7 @@ func TestStep(t *testing.T) {
 	})
 	t.Run("nonsense in a record's header is not carried on", func(t *testing.T) {
 		for _, parent := range []string{"x", strings.Repeat("-", 55), "00-" + strings.Repeat("0", 32) + "-" + strings.Repeat("0", 16) + "-01"} {
-			if next := Step(parent, "matched", time.Time{}, time.Time{}); next != "" {
+			if next := Step(t.Context(), parent, "matched", time.Time{}, time.Time{}); next != "" {
 				t.Errorf("%q became %q", parent, next)
 			}
 		}
@@ -108,7 +108,7 @@ func TestConfig_Validate(t *testing.T) {
 func BenchmarkStep_NotTraced(b *testing.B) {
 	now := time.UnixMilli(0)
 	for b.Loop() {
-		Step("", "matched", now, now)
+		Step(b.Context(), "", "matched", now, now)
 	}
 }
 

@@ -77,11 +77,11 @@ func Parent(ctx context.Context) string {
 // Step notes a step of a traced order that began at begin and has just ended: a span, and a
 // line in the log with the trace's id. It returns the ParentHeader for the next step. For a
 // parent of "", so nearly always, it does nothing and returns "".
-func Step(parent, name string, begin, end time.Time, fields ...logx.LogField) (next string) {
+func Step(ctx context.Context, parent, name string, begin, end time.Time, fields ...logx.LogField) (next string) {
 	if parent == "" {
 		return ""
 	}
-	ctx := propagator.Extract(context.Background(), &carrier{parent})
+	ctx = propagator.Extract(ctx, &carrier{parent})
 	ctx, span := otel.Tracer(namespace).Start(ctx, name, trace.WithTimestamp(begin), trace.WithSpanKind(trace.SpanKindConsumer))
 	for _, f := range fields {
 		span.SetAttributes(attribute.String(f.Key, fmt.Sprint(f.Value)))

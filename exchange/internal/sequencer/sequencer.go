@@ -163,7 +163,7 @@ func (s *Sequencer) fetchError(ctx context.Context, err error) error {
 // execute applies commands and publishes their records, at most one write in flight.
 func (s *Sequencer) execute(ctx context.Context, msgs []bus.Message) error {
 	for len(msgs) > 0 {
-		records, n, err := s.apply(msgs)
+		records, n, err := s.apply(ctx, msgs)
 		if err != nil {
 			return err
 		}
@@ -176,7 +176,7 @@ func (s *Sequencer) execute(ctx context.Context, msgs []bus.Message) error {
 }
 
 // apply executes commands until their records fill a write. It returns how many.
-func (s *Sequencer) apply(msgs []bus.Message) (records []Sealed, n int, err error) {
+func (s *Sequencer) apply(ctx context.Context, msgs []bus.Message) (records []Sealed, n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	records = make([]Sealed, 0, len(msgs))
@@ -194,7 +194,7 @@ func (s *Sequencer) apply(msgs []bus.Message) (records []Sealed, n int, err erro
 		n++
 		if ok {
 			if msg := &msgs[n-1]; msg.Trace != "" {
-				rec.Trace = telemetry.Step(msg.Trace, "matched", begin, s.cfg.Clock.Now(),
+				rec.Trace = telemetry.Step(ctx, msg.Trace, "matched", begin, s.cfg.Clock.Now(),
 					logx.Field("symbol", rec.Symbol), logx.Field("seq", rec.Body.GetSeq()))
 			}
 			records = append(records, rec)
