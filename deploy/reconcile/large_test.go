@@ -20,7 +20,7 @@ const maxComplete = time.Minute
 func TestRun_Large(t *testing.T) {
 	orders, _ := strconv.Atoi(os.Getenv(largeEnv))
 	if orders == 0 {
-		t.Skipf("%s is not set", largeEnv)
+		t.Skipf("run by hand: %s is how many orders to reconcile", largeEnv)
 	}
 	in := installEmpty(t, testkit.MariaDBConfig)
 	begin := time.Now()

@@ -122,7 +122,8 @@ func reasonOf(output string) string {
 	return reason
 }
 
-// elsewhere begins the reason of a test that another command runs: testkit.Elsewhere.
+// elsewhere begins the reason of a test that another command runs (testkit.Elsewhere), or
+// that people run by hand because it measures.
 const elsewhere = "run by "
 
 // shown bounds how many tests are named for one reason.
