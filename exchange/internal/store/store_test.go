@@ -12,17 +12,29 @@ import (
 
 	"mscoin/exchange/internal/app"
 	"mscoin/exchange/internal/store"
+	"mscoin/exchange/internal/store/memory"
 	"mscoin/exchange/order"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/invariant"
+	streammemory "mscoin/mscoin-common/stream/memory"
 	"mscoin/mscoin-common/symbol"
 	"mscoin/mscoin-common/testkit"
 )
 
-// each runs a test on every dialect, with a migrated store whose intents are written.
-func each(t *testing.T, test func(t *testing.T, db *database.DB, s *store.Store)) {
+// applier writes a batch in a transaction of its own.
+type applier func(ctx context.Context, b *order.Batch) error
+
+// each runs a test on every dialect, with a migrated store whose intents are written, and
+// on the store in memory that simulations use: it must give the same answers.
+func each(t *testing.T, test func(t *testing.T, apply applier, s app.Store)) {
 	logx.Disable()
+	t.Run("memory", func(t *testing.T) {
+		s := memory.New()
+		test(t, func(_ context.Context, b *order.Batch) error {
+			return s.Atomically(func() error { return s.Apply(b) })
+		}, locked{Store: s, mu: &sync.Mutex{}})
+	})
 	testkit.Databases(t, func(t *testing.T, db *database.DB) {
 		if err := db.Migrate(t.Context(), "exchange", store.Migrations()); err != nil {
 			t.Fatal(err)
@@ -32,7 +44,9 @@ func each(t *testing.T, test func(t *testing.T, db *database.DB, s *store.Store)
 		done := make(chan struct{})
 		go func() { defer close(done); _ = s.Run(ctx) }()
 		t.Cleanup(func() { cancel(); <-done })
-		test(t, db, s)
+		test(t, func(ctx context.Context, b *order.Batch) error {
+			return db.Tx(ctx, func(tx *database.Tx) error { return store.Apply(tx, b) })
+		}, s)
 	})
 }
 
@@ -58,12 +72,24 @@ func update(id int64, state order.State, seq, traded, held int64) order.Update {
 	}}
 }
 
-func apply(ctx context.Context, db *database.DB, b *order.Batch) error {
-	return db.Tx(ctx, func(tx *database.Tx) error { return store.Apply(tx, b) })
+// locked lets the store in memory, which is for one goroutine, be used by several.
+type locked struct {
+	*memory.Store
+	mu *sync.Mutex
+}
+
+func (l locked) InsertOrder(ctx context.Context, o *order.Order) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Store.InsertOrder(ctx, o)
+}
+
+func isDuplicate(err error) bool {
+	return database.IsDuplicateKey(err) || errors.Is(err, streammemory.ErrDuplicateKey)
 }
 
 func TestStore_Intents(t *testing.T) {
-	each(t, func(t *testing.T, _ *database.DB, s *store.Store) {
+	each(t, func(t *testing.T, _ applier, s app.Store) {
 		ctx := t.Context()
 		t.Run("what is stored comes back whole", func(t *testing.T) {
 			o := intent(1, 1, "a")
@@ -165,7 +191,7 @@ func TestStore_Intents(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 func TestApply(t *testing.T) {
-	each(t, func(t *testing.T, db *database.DB, s *store.Store) {
+	each(t, func(t *testing.T, apply applier, s app.Store) {
 		ctx := t.Context()
 		for id := range int64(4) {
 			must(t, s.InsertOrder(ctx, intent(1+id, 1, fmt.Sprint("c", id))))
@@ -175,7 +201,7 @@ func TestApply(t *testing.T) {
 			MakerOrderID: 1, TakerOrderID: 2, MakerMemberID: 1, TakerMemberID: 2, MakerFee: 4, TakerFee: 2, TimeMs: 5002,
 		}
 		t.Run("fault 10: partial fills are stored, several records in one batch", func(t *testing.T) {
-			must(t, apply(ctx, db, &order.Batch{
+			must(t, apply(ctx, &order.Batch{
 				Updates: []order.Update{
 					update(1, order.StateNew, 1, 0, 500), update(1, order.StatePartiallyFilled, 2, 400, 300),
 					update(2, order.StateFilled, 2, 1000, 0), update(1, order.StatePartiallyFilled, 3, 500, 250),
@@ -203,7 +229,7 @@ func TestApply(t *testing.T) {
 			}
 		})
 		t.Run("fault 4: what was applied changes nothing when it comes again", func(t *testing.T) {
-			must(t, apply(ctx, db, &order.Batch{Updates: []order.Update{update(1, order.StateNew, 1, 0, 500), update(2, order.StateFilled, 2, 1000, 0)}}))
+			must(t, apply(ctx, &order.Batch{Updates: []order.Update{update(1, order.StateNew, 1, 0, 500), update(2, order.StateFilled, 2, 1000, 0)}}))
 			got, err := s.Order(ctx, 1)
 			must(t, err)
 			if got.Seq != 3 || got.TradedAmount != 500 {
@@ -214,7 +240,7 @@ func TestApply(t *testing.T) {
 			repeated := update(2, order.StateFilled, 4, 1000, 0)
 			refused := update(2, order.StateRejected, 5, 0, 0)
 			refused.Side = order.SideNone
-			must(t, apply(ctx, db, &order.Batch{Updates: []order.Update{repeated, refused}}))
+			must(t, apply(ctx, &order.Batch{Updates: []order.Update{repeated, refused}}))
 			got, err := s.Order(ctx, 2)
 			must(t, err)
 			if got.State != order.StateFilled || got.Seq != 2 {
@@ -222,7 +248,7 @@ func TestApply(t *testing.T) {
 			}
 		})
 		t.Run("a trade of an order that is not stored is a loud error, and nothing of its batch is written", func(t *testing.T) {
-			err := apply(ctx, db, &order.Batch{Updates: []order.Update{update(1, order.StateFilled, 9, 1000, 0), update(99, order.StateFilled, 9, 1, 0)}})
+			err := apply(ctx, &order.Batch{Updates: []order.Update{update(1, order.StateFilled, 9, 1000, 0), update(99, order.StateFilled, 9, 1, 0)}})
 			if !invariant.IsViolation(err) {
 				t.Errorf("got %v", err)
 			}
@@ -231,15 +257,15 @@ func TestApply(t *testing.T) {
 			}
 		})
 		t.Run("a refusal of an order that is not stored is passed over", func(t *testing.T) {
-			must(t, apply(ctx, db, &order.Batch{Updates: []order.Update{update(98, order.StateRejected, 10, 0, 0)}}))
+			must(t, apply(ctx, &order.Batch{Updates: []order.Update{update(98, order.StateRejected, 10, 0, 0)}}))
 		})
 		t.Run("a fact that cannot be is an error", func(t *testing.T) {
-			if err := apply(ctx, db, &order.Batch{Updates: []order.Update{update(1, order.StatePartiallyFilled, 11, 400, 250)}}); !errors.Is(err, order.ErrImpossible) {
+			if err := apply(ctx, &order.Batch{Updates: []order.Update{update(1, order.StatePartiallyFilled, 11, 400, 250)}}); !errors.Is(err, order.ErrImpossible) {
 				t.Errorf("got %v", err)
 			}
 		})
 		t.Run("the same trade twice is an error", func(t *testing.T) {
-			if err := apply(ctx, db, &order.Batch{Trades: []order.Trade{trade}}); !database.IsDuplicateKey(err) {
+			if err := apply(ctx, &order.Batch{Trades: []order.Trade{trade}}); !isDuplicate(err) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -252,7 +278,7 @@ func TestApply(t *testing.T) {
 				tr.ID = 100 + i
 				b.Trades = append(b.Trades, tr)
 			}
-			must(t, apply(ctx, db, b))
+			must(t, apply(ctx, b))
 			got, err := s.ListOrders(ctx, app.OrderQuery{Member: 1, Symbol: "BTC/USDT", FromID: 10_000, FinalOnly: true, Limit: 1000})
 			must(t, err)
 			if len(got) != 700 || got[699].Seq != 719 {
@@ -263,7 +289,7 @@ func TestApply(t *testing.T) {
 }
 
 func TestStore_Lists(t *testing.T) {
-	each(t, func(t *testing.T, db *database.DB, s *store.Store) {
+	each(t, func(t *testing.T, apply applier, s app.Store) {
 		ctx := t.Context()
 		ids := func(found []app.Found) (all []int64) {
 			for i := range found {
@@ -275,7 +301,7 @@ func TestStore_Lists(t *testing.T) {
 			must(t, s.InsertOrder(ctx, intent(1+id, 1, fmt.Sprint(id))))
 		}
 		must(t, s.InsertOrder(ctx, intent(100, 2, "x")))
-		must(t, apply(ctx, db, &order.Batch{Updates: []order.Update{
+		must(t, apply(ctx, &order.Batch{Updates: []order.Update{
 			update(1, order.StateFilled, 1, 1000, 0), update(2, order.StateNew, 2, 0, 500), update(3, order.StateExpired, 3, 0, 0),
 			update(4, order.StatePendingTrigger, 4, 0, 500), update(5, order.StateExpiredInMatch, 5, 0, 0),
 		}}))
@@ -314,7 +340,7 @@ func TestStore_Lists(t *testing.T) {
 }
 
 func TestStore_Symbols(t *testing.T) {
-	each(t, func(t *testing.T, db *database.DB, s *store.Store) {
+	each(t, func(t *testing.T, apply applier, s app.Store) {
 		ctx := t.Context()
 		r := symbol.Rules{
 			Base: "BTC", Quote: "USDT", BaseScale: 8, QuoteScale: 6, TickUnits: 10_000, LotUnits: 10_000, MinPrice: 10_000, MaxPrice: 1_000_000_000_000,
@@ -337,7 +363,7 @@ func TestStore_Symbols(t *testing.T) {
 		if r.Partition = 0; len(all) != 4 || all[3] != (app.Listed{Rules: r, Phase: order.PhaseTrading}) {
 			t.Errorf("got %+v", all)
 		}
-		must(t, apply(ctx, db, &order.Batch{Phases: map[string]order.Phase{"A1/USDT": order.PhaseHalt}}))
+		must(t, apply(ctx, &order.Batch{Phases: map[string]order.Phase{"A1/USDT": order.PhaseHalt}}))
 		all, err = s.Symbols(ctx)
 		must(t, err)
 		if all[0].Phase != order.PhaseHalt || all[1].Phase != order.PhaseTrading {
