@@ -13,8 +13,9 @@ const (
 	// settleMs is how long a healed exchange may take to leave nothing in doubt: the age
 	// at which the sweeper asks, even by a clock that was wrong, and the time to answer.
 	settleMs = 120_000
-	// stillMs is how long it must then stay so.
-	stillMs = 3_000
+	// stillMs is how long it must then stay so: longer than the longest pause of a consumer
+	// (5 s), which may have applied what it has not forwarded.
+	stillMs = 6_000
 )
 
 // result is what became of a schedule.
