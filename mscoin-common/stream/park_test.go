@@ -455,6 +455,26 @@ func TestDecide(t *testing.T) {
 			t.Errorf("recorded: %v", w.store.state.decisions)
 		}
 	})
+	t.Run("the first of several missing records must follow what is applied", func(t *testing.T) {
+		w := newWorld(t)
+		w.write("A", "A")
+		w.lose("A")
+		w.lose("A")
+		w.write("A")
+		w.mustIdle(w.consumer("c", inTopic, outTopic))
+		other, _ := w.seal("A", 3, make([]byte, 32), 0)
+		if _, err := w.decide("A", stream.ActionResync, other); !errors.Is(err, stream.ErrBadDecision) {
+			t.Errorf("a record of another history: %v", err)
+		}
+		for seq := range 2 { // each halts at the next that is missing
+			if _, err := w.decide("A", stream.ActionResync, w.written["A"][2+seq]); err != nil {
+				t.Fatal(err)
+			}
+			w.mustIdle(w.consumer("c", inTopic, outTopic))
+		}
+		w.wantApplied("c", "A", 5)
+		w.wantNothingParked()
+	})
 	t.Run("a missing record that came late takes its place when retried", func(t *testing.T) {
 		w := gap(t)
 		w.log.append(inTopic, "A", w.written["A"][2])
