@@ -85,6 +85,11 @@ fuzz: ## fuzz every decoder for FUZZTIME each (default 20s)
 docs: ## draw the pictures of docs/ from their text (needs graphviz)
 	dot -Tsvg docs/order.dot -o docs/order.svg
 
+##@ Containers
+.PHONY: env
+env: ## write .env with random secrets for docker compose (an existing one stays)
+	@go run ./deploy/docker/env
+
 ##@ Real servers, without Docker
 .PHONY: stack-install
 stack-install: ## get MariaDB (DB=mysql: MySQL 8.0), Redis and Kafka

@@ -181,6 +181,7 @@ func (c *Consumer) Check(ctx context.Context) error {
 // to five seconds.
 func (c *Consumer) Run(ctx context.Context) error {
 	defer c.closeSource()
+	telemetry.ConsumerStarts(c.cfg.Name)
 	backoff := firstBackoff
 	for {
 		err := c.follow(ctx, func() { backoff = firstBackoff })

@@ -52,6 +52,21 @@ var (
 	WebSocketClients = gauge("websocket_clients", "Clients connected to the gateway's streams.")
 )
 
+// What is rare is there from the beginning: a rate of nothing is no answer.
+func init() {
+	for _, kind := range []string{"busy", "unavailable", "unknown outcome"} {
+		databaseErrors.WithLabelValues(kind)
+	}
+	for _, operation := range []string{"produce", "bounds"} {
+		kafkaErrors.WithLabelValues(operation)
+	}
+	databaseRetries.WithLabelValues()
+	journal.WithLabelValues()
+	for _, result := range []string{accepted, "UNKNOWN_OUTCOME"} {
+		orders.WithLabelValues(result)
+	}
+}
+
 const namespace = "mscoin"
 
 // buckets reach from a tenth of a millisecond, which is a fast commit, to ten seconds.
@@ -101,6 +116,12 @@ func Consumed(consumer string, records int, appendedMs int64, begin, end time.Ti
 	consumed.WithLabelValues(consumer).Add(float64(records))
 	batchTime.WithLabelValues(consumer).Observe(end.Sub(begin).Seconds())
 	delay.WithLabelValues(consumer).Observe(max(0, end.Sub(time.UnixMilli(appendedMs)).Seconds()))
+}
+
+// ConsumerStarts makes the consumer's metrics appear before anything happens to it.
+func ConsumerStarts(consumer string) {
+	consumed.WithLabelValues(consumer)
+	stumbles.WithLabelValues(consumer)
 }
 
 // ConsumerError counts an error after which a consumer begins anew.
