@@ -158,7 +158,9 @@ func TestRun_Probes(t *testing.T) {
 		}
 	})
 	t.Run("a ready service says so to every asker", func(t *testing.T) {
-		_ = <-ready
+		if before := <-ready; before == nil {
+			t.Fatal("it was ready before")
+		}
 		ready <- nil
 		if code, _ := get(telemetry.ReadyPath); code != http.StatusOK {
 			t.Errorf("ready: %d", code)
