@@ -17,8 +17,12 @@ const (
 	Env = "MSCOIN_FAILPOINTS"
 	// Fired ends the name of the file of a point that has acted.
 	Fired = ".fired"
-	// Exit, Error and Delay begin the content of such a file.
-	Exit, Error, Delay = "exit", "error", "delay"
+	// Exit is an action: the process ends at once with ExitCode.
+	Exit = "exit"
+	// Error is an action: the point returns an error.
+	Error = "error"
+	// Delay is an action, followed by a space and a duration: the point waits.
+	Delay = "delay"
 	// ExitCode is how a process ends that Exit has met.
 	ExitCode = 86
 )
