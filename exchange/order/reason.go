@@ -51,6 +51,11 @@ const (
 	ReasonOffStep Reason = 105
 	// ReasonBadRules: rules that the symbol cannot take.
 	ReasonBadRules Reason = 106
+	// ReasonSkipped: the matcher cannot execute the command, and an operator has
+	// decided that it is skipped.
+	ReasonSkipped Reason = 107
+	// ReasonNotHalted: a symbol leaves its partition halted only.
+	ReasonNotHalted Reason = 108
 )
 
 // ReasonHoldRefused marks a row whose order never reached the log, because the

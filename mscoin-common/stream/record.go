@@ -42,7 +42,7 @@ func (s *Sealer) Seal(body *eventpb.RecordBody, prev []byte) (value, hash []byte
 		return nil, nil, err
 	}
 	encoded := s.buf[len(prev):]
-	value = make([]byte, 0, len(encoded)+len(prev)+len(sum)+3*(1+binary.MaxVarintLen32))
+	value = make([]byte, 0, s.Size())
 	value = append(appendLen(value, 1, len(encoded)), encoded...)
 	if len(prev) > 0 {
 		value = append(appendLen(value, 2, len(prev)), prev...)
@@ -50,6 +50,9 @@ func (s *Sealer) Seal(body *eventpb.RecordBody, prev []byte) (value, hash []byte
 	value = append(appendLen(value, 3, len(sum)), sum[:]...)
 	return value, sum[:], nil
 }
+
+// Size returns how many bytes the record that was sealed or hashed last has at most.
+func (s *Sealer) Size() int { return len(s.buf) + sha256.Size + 3*(1+binary.MaxVarintLen32) }
 
 // Hash returns the hash of the record that Seal makes, without making it.
 func (s *Sealer) Hash(body *eventpb.RecordBody, prev []byte) (hash [sha256.Size]byte, err error) {

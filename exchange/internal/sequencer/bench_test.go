@@ -47,7 +47,12 @@ func flow(n int) []bus.Message {
 }
 
 // BenchmarkMachine is one command: decode, match, encode, hash.
-func BenchmarkMachine(b *testing.B) {
+func BenchmarkMachine(b *testing.B) { benchmark(b, (*Machine).Apply) }
+
+// BenchmarkReplay is one command of a replay, which compares the hash only.
+func BenchmarkReplay(b *testing.B) { benchmark(b, (*Machine).Replay) }
+
+func benchmark(b *testing.B, apply func(*Machine, bus.Message) (Sealed, bool, error)) {
 	msgs := flow(200_000)
 	m := NewMachine(0, func() matching.Engine { return matching.New() })
 	b.ReportAllocs()
@@ -57,7 +62,7 @@ func BenchmarkMachine(b *testing.B) {
 		if at == 0 {
 			m = NewMachine(0, func() matching.Engine { return matching.New() })
 		}
-		if _, _, err := m.Apply(msgs[at]); err != nil {
+		if _, _, err := apply(m, msgs[at]); err != nil {
 			b.Fatal(err)
 		}
 	}

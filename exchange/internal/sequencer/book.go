@@ -2,8 +2,10 @@ package sequencer
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"slices"
 
+	"mscoin/exchange/internal/sequencer/snapshot"
 	"mscoin/exchange/matching"
 	"mscoin/exchange/order"
 	eventpb "mscoin/grpc-common/gen/event/v1"
@@ -16,9 +18,12 @@ type book struct {
 	rules  *eventpb.SetRulesCommand
 	engine matching.Engine
 	phase  eventpb.Phase
+	flags  []string // behaviour flags that are on, sorted
+	window snapshot.Window
 
-	seq  int64  // of the last record
-	hash []byte // of the last record
+	seq  int64             // of the last record
+	hash []byte            // of the last record
+	sum  [sha256.Size]byte // room for hash in a replay
 
 	live    map[uint64]liveOrder
 	members map[uint64][]uint64 // open orders of a member, in no particular order
@@ -86,9 +91,12 @@ type step struct {
 	b       *book
 	nowMs   int64
 	body    *eventpb.RecordBody
+	parts   *parts
 	events  []matching.Event
 	touched []level
-	index   map[uint64]int // order id → position in body.Orders
+	index   map[int64]int // order id → position in body.Orders, once they are many
+	err     error         // why the command cannot be executed
+	leaving bool
 
 	// placed is the order that this command places; zero for other commands.
 	placed     uint64
@@ -136,20 +144,21 @@ func (s *step) book() (goOn bool, refused matching.Reason) {
 
 // trade books a trade; the event after it is about its maker.
 func (s *step) trade(t matching.Trade, maker *matching.Event) {
-	s.body.Trades = append(s.body.Trades, &eventpb.Trade{
-		TradeId:       int64(t.ID),
-		Price:         t.Price * s.b.rules.TickUnits,
-		Quantity:      t.Qty * s.b.rules.LotUnits,
-		Turnover:      t.Quote,
-		TakerSide:     sideOf(t.TakerSide),
-		MakerOrderId:  int64(maker.OrderID),
-		TakerOrderId:  int64(t.TakerID),
-		MakerMemberId: int64(maker.MemberID),
-		TakerMemberId: int64(s.memberOf(t.TakerID)),
-		MakerFee:      t.MakerFee,
-		TakerFee:      t.TakerFee,
-	})
+	p := s.parts.trades.next()
+	p.TradeId = int64(t.ID)
+	p.Price = t.Price * s.b.rules.TickUnits
+	p.Quantity = t.Qty * s.b.rules.LotUnits
+	p.Turnover = t.Quote
+	p.TakerSide = sideOf(t.TakerSide)
+	p.MakerOrderId = int64(maker.OrderID)
+	p.TakerOrderId = int64(t.TakerID)
+	p.MakerMemberId = int64(maker.MemberID)
+	p.TakerMemberId = int64(s.memberOf(t.TakerID))
+	p.MakerFee = t.MakerFee
+	p.TakerFee = t.TakerFee
+	s.body.Trades = append(s.body.Trades, p)
 	s.touched = append(s.touched, level{maker.Side, t.Price})
+	sum(&s.b.window, p)
 }
 
 // memberOf returns the owner of a taker: of the order that this command places,
@@ -163,8 +172,7 @@ func (s *step) memberOf(id uint64) uint64 {
 
 // order books an order's new state; the last word of the record counts.
 func (s *step) order(e *matching.Event) {
-	u := updateOf(s.b.rules, e)
-	s.put(u)
+	u := s.put(e)
 	info, known := s.b.live[e.OrderID]
 	switch {
 	case !known && e.OrderID == s.placed:
@@ -192,15 +200,55 @@ func (s *step) touch(o liveOrder) {
 	}
 }
 
-// put merges an update into the record: one for each order.
-func (s *step) put(u *eventpb.OrderUpdate) {
-	id := uint64(u.OrderId)
-	if at, ok := s.index[id]; ok {
-		s.body.Orders[at] = u
-		return
+// put merges what the engine says of an order into the record.
+func (s *step) put(e *matching.Event) *eventpb.OrderUpdate {
+	u := s.update(int64(e.OrderID))
+	u.MemberId, u.Side = int64(e.MemberID), sideOf(e.Side)
+	u.State, u.Reason = eventpb.OrderState(e.State), int32(e.Reason)
+	u.TradedAmount, u.Turnover, u.Fee = e.CumQty*s.b.rules.LotUnits, e.CumQuote, e.CumFee
+	u.HeldRemaining, u.OpenAmount = e.HeldRemaining, e.LeavesQty*s.b.rules.LotUnits
+	return u
+}
+
+// repeat merges the last word on an order that is over into the record.
+func (s *step) repeat(id uint64, e remembered) {
+	u := s.update(int64(id))
+	u.MemberId, u.Side, u.State, u.Reason = int64(e.member), e.side, e.state, e.reason
+	u.TradedAmount, u.Turnover, u.Fee, u.HeldRemaining, u.OpenAmount = e.traded, e.turnover, e.fee, 0, 0
+}
+
+// indexFrom is how many orders of a record are found by looking at each.
+const indexFrom = 16
+
+// update returns the record's update of an order, to be overwritten: one for each.
+func (s *step) update(id int64) *eventpb.OrderUpdate {
+	all := s.body.Orders
+	if len(all) < indexFrom {
+		for _, u := range all {
+			if u.OrderId == id {
+				return u
+			}
+		}
+	} else if at, ok := s.indexed()[id]; ok {
+		return all[at]
 	}
-	s.index[id] = len(s.body.Orders)
-	s.body.Orders = append(s.body.Orders, u)
+	u := s.parts.orders.next()
+	u.OrderId = id
+	if s.index != nil {
+		s.index[id] = len(all)
+	}
+	s.body.Orders = append(all, u)
+	return u
+}
+
+func (s *step) indexed() map[int64]int {
+	if s.index == nil {
+		s.index = make(map[int64]int, 4*indexFrom)
+		for i, u := range s.body.Orders {
+			s.index[u.OrderId] = i
+		}
+	}
+	return s.index
 }
 
 // levels asks the engine for the quantity of each touched price.
@@ -210,11 +258,11 @@ func (s *step) levels() {
 	})
 	s.touched = slices.Compact(s.touched)
 	for _, l := range s.touched {
-		s.body.Levels = append(s.body.Levels, &eventpb.LevelUpdate{
-			Side:     sideOf(l.side),
-			Price:    l.price * s.b.rules.TickUnits,
-			Quantity: s.b.engine.LevelQty(l.side, l.price) * s.b.rules.LotUnits,
-		})
+		u := s.parts.levels.next()
+		u.Side = sideOf(l.side)
+		u.Price = l.price * s.b.rules.TickUnits
+		u.Quantity = s.b.engine.LevelQty(l.side, l.price) * s.b.rules.LotUnits
+		s.body.Levels = append(s.body.Levels, u)
 	}
 }
 
@@ -225,36 +273,12 @@ func sideOf(s matching.Side) eventpb.Side {
 	return eventpb.Side_SIDE_SELL
 }
 
-// updateOf converts an EventOrder.
-func updateOf(r *eventpb.SetRulesCommand, e *matching.Event) *eventpb.OrderUpdate {
-	return &eventpb.OrderUpdate{
-		OrderId:       int64(e.OrderID),
-		MemberId:      int64(e.MemberID),
-		Side:          sideOf(e.Side),
-		State:         eventpb.OrderState(e.State),
-		Reason:        int32(e.Reason),
-		TradedAmount:  e.CumQty * r.LotUnits,
-		Turnover:      e.CumQuote,
-		Fee:           e.CumFee,
-		HeldRemaining: e.HeldRemaining,
-		OpenAmount:    e.LeavesQty * r.LotUnits,
-	}
-}
-
 func rememberedOf(u *eventpb.OrderUpdate, deadlineMs int64) remembered {
 	return remembered{
 		deadlineMs: deadlineMs,
 		member:     uint64(u.MemberId),
 		traded:     u.TradedAmount, turnover: u.Turnover, fee: u.Fee,
 		reason: u.Reason, side: u.Side, state: u.State,
-	}
-}
-
-func (e remembered) update(id int64) *eventpb.OrderUpdate {
-	return &eventpb.OrderUpdate{
-		OrderId: id, MemberId: int64(e.member),
-		Side: e.side, State: e.state, Reason: e.reason,
-		TradedAmount: e.traded, Turnover: e.turnover, Fee: e.fee,
 	}
 }
 

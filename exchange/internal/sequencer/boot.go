@@ -17,8 +17,8 @@ import (
 
 // Refusals to start. Each is wrapped with the topic, the partition and the offsets.
 var (
-	// ErrCommandLogTruncated: the command log does not begin at offset 0; without a
-	// snapshot the book cannot be rebuilt.
+	// ErrCommandLogTruncated: the command log begins after the newest snapshot, or after
+	// offset 0 and no snapshot helps: the books cannot be rebuilt.
 	ErrCommandLogTruncated = errors.New("command log is truncated")
 	// ErrCommandLogLost: records were published or applied whose commands are gone.
 	ErrCommandLogLost = errors.New("command log lost records")
@@ -45,8 +45,9 @@ type plan struct {
 	// last is the last published record, nil if there is none.
 	last     *eventpb.RecordBody
 	lastHash []byte
-	// applied are the order consumer's positions.
-	applied Positions
+	// applied are the order consumer's positions, followers those of the others.
+	applied   Positions
+	followers []Follower
 }
 
 // inspect reads the positions, the last record and the bounds of both logs, and refuses
@@ -61,6 +62,11 @@ func (s *Sequencer) inspect(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load positions of the order consumer: %w", err)
 	}
+	pl := &plan{applied: applied}
+	stored, err := s.snapshots(ctx, pl)
+	if err != nil {
+		return nil, err
+	}
 	outFirst, outEnd, err := s.cfg.Log.Bounds(ctx, bus.TopicCompleted, p)
 	if err != nil {
 		return nil, fmt.Errorf("inspect output log: %w", err)
@@ -72,44 +78,42 @@ func (s *Sequencer) inspect(ctx context.Context) (*plan, error) {
 	if outEnd > 0 && outFirst == outEnd {
 		return nil, fmt.Errorf("%w: %s/%d holds nothing before its end at offset %d", ErrOutputLost, bus.TopicCompleted, p, outEnd)
 	}
-	pl := &plan{applied: applied}
 	if outEnd > 0 {
 		if pl.last, pl.lastHash, err = s.readLast(ctx, outEnd-1); err != nil {
 			return nil, err
 		}
 	}
-	if pl.commandEnd, err = s.inspectCommands(ctx, applied.NothingListed); err != nil {
+	first, end, err := s.inspectCommands(ctx, applied.NothingListed)
+	if err != nil {
 		return nil, err
 	}
+	pl.commandEnd = end
 	if pl.last != nil && pl.last.CommandOffset >= pl.commandEnd {
 		return nil, fmt.Errorf("%w: %s/%d ends at offset %d, but record %d of %s at offset %d of %s answers command offset %d",
 			ErrCommandLogLost, bus.TopicCommands, p, pl.commandEnd, pl.last.Seq, pl.last.Symbol, outEnd-1, bus.TopicCompleted, pl.last.CommandOffset)
 	}
-	return pl, nil
+	return pl, s.start(ctx, pl, stored, first)
 }
 
-// inspectCommands returns the end of the command log.
-func (s *Sequencer) inspectCommands(ctx context.Context, nothingListed bool) (end int64, err error) {
+// inspectCommands returns the bounds of the command log.
+func (s *Sequencer) inspectCommands(ctx context.Context, nothingListed bool) (first, end int64, err error) {
 	p := s.cfg.Partition
-	first, end, err := s.cfg.Log.Bounds(ctx, bus.TopicCommands, p)
+	first, end, err = s.cfg.Log.Bounds(ctx, bus.TopicCommands, p)
 	if err != nil {
-		return 0, fmt.Errorf("inspect command log: %w", err)
-	}
-	if first != 0 {
-		return 0, fmt.Errorf("%w: %s/%d begins at offset %d, not 0", ErrCommandLogTruncated, bus.TopicCommands, p, first)
+		return 0, 0, fmt.Errorf("inspect command log: %w", err)
 	}
 	if !nothingListed || end == 0 {
-		return end, nil
+		return first, end, nil
 	}
 	// The first symbol may have been listed since the positions were loaded.
 	now, err := s.cfg.Positions(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("load positions of the order consumer: %w", err)
+		return 0, 0, fmt.Errorf("load positions of the order consumer: %w", err)
 	}
 	if now.NothingListed {
-		return 0, fmt.Errorf("%w: %s/%d holds %d commands, but the database lists no symbol on it", ErrDatabaseLost, bus.TopicCommands, p, end)
+		return 0, 0, fmt.Errorf("%w: %s/%d holds %d commands, but the database lists no symbol on it", ErrDatabaseLost, bus.TopicCommands, p, end)
 	}
-	return end, nil
+	return first, end, nil
 }
 
 func (s *Sequencer) readLast(ctx context.Context, offset int64) (*eventpb.RecordBody, []byte, error) {
@@ -135,16 +139,17 @@ func (s *Sequencer) readLast(ctx context.Context, offset int64) (*eventpb.Record
 // Nothing is published before all of that agrees; then what came after the last
 // record is.
 func (s *Sequencer) replay(ctx context.Context, sub Subscription, pl *plan) error {
-	behind := map[string]bool{} // symbols whose position is not met yet
-	for name := range pl.applied.Symbols {
-		behind[name] = true
+	behind, err := s.behind(pl)
+	if err != nil {
+		return err
 	}
+	from := s.m.Next()
 	var missing []Sealed
 	for !s.replayed(pl, behind) {
 		if s.m.Next() >= pl.commandEnd {
 			break
 		}
-		msgs, err := sub.Fetch(ctx, int(min(maxBatch, pl.commandEnd-s.m.Next())), idleWait)
+		msgs, err := sub.Fetch(ctx, int(min(replayBatch, pl.commandEnd-s.m.Next())), idleWait)
 		if err != nil {
 			if err := s.fetchError(ctx, err); err != nil {
 				return err
@@ -156,7 +161,7 @@ func (s *Sequencer) replay(ctx context.Context, sub Subscription, pl *plan) erro
 			if err != nil {
 				return err
 			}
-			if ok && (pl.last == nil || msgs[i].Offset > pl.last.CommandOffset) {
+			if ok && pl.unpublished(msgs[i].Offset) {
 				missing = append(missing, rec)
 			}
 		}
@@ -165,8 +170,14 @@ func (s *Sequencer) replay(ctx context.Context, sub Subscription, pl *plan) erro
 		return fmt.Errorf("%w: %s/%d ends at offset %d, where %s is at record %d, but the order consumer has applied record %d",
 			ErrCommandLogLost, bus.TopicCommands, s.cfg.Partition, pl.commandEnd, name, s.seqOf(name), pl.applied.Symbols[name].Seq)
 	}
-	logx.Infof("sequencer of partition %d: replayed %d commands, %d records to publish", s.cfg.Partition, s.m.Next(), len(missing))
+	logx.Infof("sequencer of partition %d: replayed the commands from offset %d up to %d, %d records to publish",
+		s.cfg.Partition, from, s.m.Next(), len(missing))
 	return s.publish(ctx, missing)
+}
+
+// unpublished reports whether the record of a command may not be in the output.
+func (pl *plan) unpublished(offset int64) bool {
+	return pl.last == nil || offset > pl.last.CommandOffset
 }
 
 // replayed reports whether all that is known to have been published or applied is met.
@@ -183,8 +194,12 @@ func (s *Sequencer) seqOf(name string) int64 {
 
 // replayOne applies one command and compares its record with what is known of it.
 func (s *Sequencer) replayOne(pl *plan, behind map[string]bool, msg bus.Message) (Sealed, bool, error) {
+	apply := s.m.Replay
+	if pl.unpublished(msg.Offset) {
+		apply = s.m.Apply
+	}
 	s.mu.Lock()
-	rec, ok, err := s.m.Apply(msg)
+	rec, ok, err := apply(msg)
 	s.mu.Unlock()
 	if err != nil {
 		return Sealed{}, false, err
@@ -197,6 +212,9 @@ func (s *Sequencer) replayOne(pl *plan, behind map[string]bool, msg bus.Message)
 		return rec, false, nil
 	}
 	at, known := pl.applied.Symbols[rec.Symbol]
+	if known && rec.Body.Left != nil && at.Seq > rec.Body.Seq { // what it has applied since came from elsewhere
+		delete(behind, rec.Symbol)
+	}
 	if !known || at.Seq != rec.Body.Seq {
 		return rec, true, nil
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"mscoin/exchange/internal/sequencer/snapshot"
 	eventpb "mscoin/grpc-common/gen/event/v1"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/stream"
@@ -161,3 +163,74 @@ func (s *fakeSub) Fetch(ctx context.Context, limit int, wait time.Duration) ([]b
 }
 
 func (s *fakeSub) Close() {}
+
+// fakeSnapshots keeps snapshots and decisions in memory.
+type fakeSnapshots struct {
+	mu        sync.Mutex
+	infos     map[int64]snapshot.Info
+	images    map[int64][]byte
+	decisions []snapshot.Decision
+	fail      error // of every call, if set
+}
+
+func newFakeSnapshots() *fakeSnapshots {
+	return &fakeSnapshots{infos: map[int64]snapshot.Info{}, images: map[int64][]byte{}}
+}
+
+func (f *fakeSnapshots) Snapshots(context.Context, int) ([]snapshot.Info, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make([]snapshot.Info, 0, len(f.infos))
+	for _, next := range slices.Sorted(maps.Keys(f.infos)) {
+		all = append(all, f.infos[next])
+	}
+	slices.Reverse(all)
+	return all, f.fail
+}
+
+func (f *fakeSnapshots) SnapshotImage(_ context.Context, _ int, next int64) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.images[next], f.fail
+}
+
+func (f *fakeSnapshots) SaveSnapshot(_ context.Context, info *snapshot.Info, image []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, there := f.infos[info.Next]; !there && f.fail == nil {
+		f.infos[info.Next], f.images[info.Next] = *info, image
+	}
+	return f.fail
+}
+
+func (f *fakeSnapshots) DropSnapshots(_ context.Context, _ int, next []int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range next {
+		delete(f.infos, n)
+		delete(f.images, n)
+	}
+	return f.fail
+}
+
+func (f *fakeSnapshots) SkipDecisions(context.Context, int) ([]snapshot.Decision, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.decisions), f.fail
+}
+
+func (f *fakeSnapshots) SaveSkipDecision(_ context.Context, d *snapshot.Decision) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.decisions = append(f.decisions, *d)
+	return f.fail
+}
+
+// newest returns the offset of the newest snapshot, 0 if there is none.
+func (f *fakeSnapshots) newest() int64 {
+	all, _ := f.Snapshots(context.Background(), 0)
+	if len(all) == 0 {
+		return 0
+	}
+	return all[0].Next
+}

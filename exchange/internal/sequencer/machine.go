@@ -1,11 +1,13 @@
 package sequencer
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
+	"mscoin/exchange/internal/sequencer/snapshot"
 	"mscoin/exchange/matching"
 	"mscoin/exchange/order"
 	eventpb "mscoin/grpc-common/gen/event/v1"
@@ -19,20 +21,31 @@ const (
 	// maxHorizonMs bounds how far ahead of log time a Place's deadline may lie, and
 	// with it how long a finished id is remembered.
 	maxHorizonMs = int64(3_600_000)
+	// maxRecordBytes is what a record and its key may have, with room for what wraps it.
+	maxRecordBytes = bus.MaxBatchBytes - 256
 )
 
 // Machine is the deterministic state of one partition. It is for one goroutine.
 type Machine struct {
 	partition int
 	newEngine func() matching.Engine
+	known     []string // behaviour flags of this release
 	books     map[string]*book
+	left      map[string]snapshot.Left
+
 	next      int64 // offset of the next command
 	logTimeMs int64 // never runs backwards, whatever the broker's clock does
 	skipped   int64
+	last      bus.Message // the command before next, unless the machine was restored there
+	lastPrint []byte      // its fingerprint, if it was
 
-	events  []matching.Event
-	touched []level
-	index   map[uint64]int
+	decisions map[int64]snapshot.Decision
+	obeyed    []snapshot.Skip
+
+	decoder *decoder
+	sealer  stream.Sealer
+	parts   parts
+	step    step
 }
 
 // Sealed is an output record.
@@ -47,11 +60,47 @@ type Sealed struct {
 	Trace string
 }
 
+// PoisonError says which command the machine cannot execute. Until an operator has
+// decided that it is skipped, every replay ends here.
+type PoisonError struct {
+	Partition   int
+	Offset      int64
+	Key         string
+	Fingerprint []byte
+	Cause       error
+}
+
+// Error names everything that the decision has to name.
+func (e *PoisonError) Error() string {
+	return fmt.Sprintf("poison command at %s/%d offset %d (symbol %q, fingerprint %x): %v",
+		bus.TopicCommands, e.Partition, e.Offset, e.Key, e.Fingerprint, e.Cause)
+}
+
+// Unwrap returns the cause.
+func (e *PoisonError) Unwrap() error { return e.Cause }
+
+var (
+	// ErrUnknownFlag: the log switches on a behaviour that this release does not have.
+	ErrUnknownFlag = errors.New("behaviour flag is unknown to this release")
+	// ErrWrongDecision: a skip decision is about another command than the log holds.
+	ErrWrongDecision = errors.New("skip decision does not fit the log")
+	// errTooLarge: the record does not fit into a message.
+	errTooLarge = errors.New("record is too large")
+)
+
 // NewMachine returns the state before offset 0.
 func NewMachine(partition int, newEngine func() matching.Engine) *Machine {
 	return &Machine{
-		partition: partition, newEngine: newEngine,
-		books: map[string]*book{}, index: map[uint64]int{},
+		partition: partition, newEngine: newEngine, known: knownFlags,
+		books: map[string]*book{}, left: map[string]snapshot.Left{}, decoder: newDecoder(),
+	}
+}
+
+// Decide has the machine skip the commands of decisions.
+func (m *Machine) Decide(decisions []snapshot.Decision) {
+	m.decisions = make(map[int64]snapshot.Decision, len(decisions))
+	for _, d := range decisions {
+		m.decisions[d.Offset] = d
 	}
 }
 
@@ -63,45 +112,122 @@ func (m *Machine) Next() int64 { return m.next }
 func (m *Machine) Skipped() int64 { return m.skipped }
 
 // Apply executes the message at offset Next. It returns false when the message
-// yields no record. An error means that the log is not what it was or that a record
-// cannot be written; the machine must not be used afterwards.
-func (m *Machine) Apply(msg bus.Message) (Sealed, bool, error) {
+// yields no record. An error means that the log is not what it was or that the
+// command cannot be executed (a *PoisonError); the machine must not be used
+// afterwards.
+func (m *Machine) Apply(msg bus.Message) (Sealed, bool, error) { return m.apply(msg, true) }
+
+// Replay is Apply for a caller who only compares: the record has no Value, and is
+// valid until the next call.
+func (m *Machine) Replay(msg bus.Message) (Sealed, bool, error) { return m.apply(msg, false) }
+
+func (m *Machine) apply(msg bus.Message, keep bool) (rec Sealed, ok bool, err error) {
 	if msg.Offset != m.next {
 		return Sealed{}, false, fmt.Errorf("command log: got offset %d, want %d", msg.Offset, m.next)
 	}
+	defer func() {
+		if r := recover(); r != nil { // one bad command ends this machine, not the process (H16)
+			rec, ok, err = Sealed{}, false, m.poison(msg, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+		}
+	}()
+	skip, err := m.decided(msg)
+	if err != nil {
+		return Sealed{}, false, err
+	}
 	m.next++
 	m.logTimeMs = max(m.logTimeMs, msg.TimeMs)
-
-	cmd := &eventpb.Command{}
-	undecodable := proto.Unmarshal(msg.Value, cmd) != nil || cmd.Body == nil
-	b, listed := m.books[string(msg.Key)]
-	if !listed {
-		b = m.list(string(msg.Key), cmd, undecodable)
-		if b == nil {
-			m.skipped++
-			return Sealed{}, false, nil
-		}
+	m.last, m.lastPrint = msg, nil
+	s, err := m.execute(msg, skip, keep)
+	if err == nil && s != nil {
+		rec, err = m.seal(s, keep)
 	}
-	s := m.begin(b, msg.Offset)
-	switch {
-	case undecodable:
-		s.reject(order.ReasonUndecodable)
-	case cmd.Symbol != b.name:
-		s.body.CommandId = cmd.CommandId
-		s.reject(order.ReasonWrongSymbol)
-	default:
-		s.body.CommandId = cmd.CommandId
-		s.dispatch(cmd)
+	if err != nil {
+		return Sealed{}, false, m.poison(msg, err)
 	}
-	s.levels()
-	m.events, m.touched = s.events[:0], s.touched[:0]
-	return m.seal(s)
+	if s == nil {
+		return Sealed{}, false, nil
+	}
+	if s.leaving {
+		m.leave(s)
+	}
+	return rec, true, nil
 }
 
-// list opens a book for the first rules of a symbol that it can take.
-func (m *Machine) list(key string, cmd *eventpb.Command, undecodable bool) *book {
-	r := cmd.GetSetRules()
-	if undecodable || r == nil || cmd.Symbol != key || !checkRules(nil, r) {
+func (m *Machine) poison(msg bus.Message, cause error) error {
+	return &PoisonError{m.partition, msg.Offset, string(msg.Key), bus.Fingerprint(msg), cause}
+}
+
+// decided reports whether the command is to be skipped.
+func (m *Machine) decided(msg bus.Message) (bool, error) {
+	d, ok := m.decisions[msg.Offset]
+	if !ok {
+		return false, nil
+	}
+	if got := bus.Fingerprint(msg); !bytes.Equal(got, d.Fingerprint) {
+		return false, fmt.Errorf("%w: %s/%d offset %d has fingerprint %x, the decision names %x",
+			ErrWrongDecision, bus.TopicCommands, m.partition, msg.Offset, got, d.Fingerprint)
+	}
+	m.obeyed = append(m.obeyed, d.Skip)
+	return true, nil
+}
+
+// execute does what the command says, nil if it is of no symbol here.
+func (m *Machine) execute(msg bus.Message, skip, keep bool) (*step, error) {
+	b := m.books[string(msg.Key)]
+	name := ""
+	if b != nil {
+		name = b.name
+	}
+	cmd, decodable := m.decoder.decode(msg.Value, name)
+	var adopted *eventpb.Adopted
+	if b == nil && decodable && !skip {
+		var err error
+		if b, adopted, err = m.admit(string(msg.Key), cmd); err != nil {
+			return nil, err
+		}
+	}
+	if b == nil {
+		m.skipped++
+		return nil, nil
+	}
+	s := m.begin(b, msg.Offset, keep)
+	if decodable {
+		s.body.CommandId = cmd.CommandId
+	}
+	switch {
+	case skip:
+		s.reject(order.ReasonSkipped)
+	case !decodable:
+		s.reject(order.ReasonUndecodable)
+	case cmd.Symbol != b.name:
+		s.reject(order.ReasonWrongSymbol)
+	case adopted != nil:
+		s.body.Adopted = adopted
+	default:
+		m.dispatch(s, cmd)
+	}
+	s.levels()
+	return s, s.err
+}
+
+// admit opens a book for a symbol that is not here: for the first rules that it can
+// take, or for the image with which it comes from another partition.
+func (m *Machine) admit(key string, cmd *eventpb.Command) (*book, *eventpb.Adopted, error) {
+	if cmd.Symbol != key {
+		return nil, nil, nil
+	}
+	if a := cmd.GetAdopt(); a != nil {
+		return m.adopt(key, a)
+	}
+	if _, gone := m.left[key]; gone { // its chain goes on elsewhere
+		return nil, nil, nil
+	}
+	return m.list(key, cmd.GetSetRules()), nil, nil
+}
+
+// list opens a book for rules.
+func (m *Machine) list(key string, r *eventpb.SetRulesCommand) *book {
+	if r == nil || !checkRules(nil, r) {
 		return nil
 	}
 	b := newBook(key, m.newEngine())
@@ -114,29 +240,37 @@ func (m *Machine) list(key string, cmd *eventpb.Command, undecodable bool) *book
 	return b
 }
 
-func (m *Machine) begin(b *book, offset int64) *step {
-	clear(m.index)
-	return &step{
-		b: b, nowMs: m.logTimeMs, events: m.events, touched: m.touched, index: m.index,
-		body: &eventpb.RecordBody{
-			Symbol: b.name, Seq: b.seq + 1,
-			CommandPartition: int32(m.partition), CommandOffset: offset, LogTimeMs: m.logTimeMs,
-			BaseCoin: b.rules.BaseCoin, QuoteCoin: b.rules.QuoteCoin,
-			Result: &eventpb.CommandResult{},
-		},
-	}
+func (m *Machine) begin(b *book, offset int64, keep bool) *step {
+	body := m.parts.begin(!keep)
+	body.Symbol, body.Seq = b.name, b.seq+1
+	body.CommandPartition, body.CommandOffset, body.LogTimeMs = int32(m.partition), offset, m.logTimeMs
+	body.BaseCoin, body.QuoteCoin = b.rules.BaseCoin, b.rules.QuoteCoin
+	s := &m.step
+	*s = step{b: b, nowMs: m.logTimeMs, body: body, parts: &m.parts, events: s.events[:0], touched: s.touched[:0]}
+	return s
 }
 
-func (m *Machine) seal(s *step) (Sealed, bool, error) {
-	value, hash, err := stream.Seal(s.body, s.b.hash)
+// seal puts the record into the symbol's chain.
+func (m *Machine) seal(s *step, keep bool) (rec Sealed, err error) {
+	b := s.b
+	if keep {
+		rec.Value, rec.Hash, err = m.sealer.Seal(s.body, b.hash)
+	} else {
+		b.sum, err = m.sealer.Hash(s.body, b.hash)
+		rec.Hash = b.sum[:]
+	}
 	if err != nil {
-		return Sealed{}, false, fmt.Errorf("seal record %d of %s: %w", s.body.Seq, s.b.name, err)
+		return Sealed{}, fmt.Errorf("record %d of %s: %w", s.body.Seq, b.name, err)
 	}
-	s.b.seq, s.b.hash = s.body.Seq, hash
-	return Sealed{Symbol: s.b.name, Value: value, Hash: hash, Body: s.body}, true, nil
+	if size := m.sealer.Size() + len(b.name); size > maxRecordBytes {
+		return Sealed{}, fmt.Errorf("%w: record %d of %s has %d bytes", errTooLarge, s.body.Seq, b.name, size)
+	}
+	b.seq, b.hash = s.body.Seq, rec.Hash
+	rec.Symbol, rec.Body = b.name, s.body
+	return rec, nil
 }
 
-func (s *step) dispatch(cmd *eventpb.Command) {
+func (m *Machine) dispatch(s *step, cmd *eventpb.Command) {
 	switch c := cmd.Body.(type) {
 	case *eventpb.Command_Place:
 		s.place(c.Place)
@@ -150,7 +284,13 @@ func (s *step) dispatch(cmd *eventpb.Command) {
 		s.setRules(c.SetRules)
 	case *eventpb.Command_SetPhase:
 		s.settle(s.do(&matching.Command{Op: matching.OpSetPhase, Phase: phaseOf(c.SetPhase.Phase)}))
-	default:
+	case *eventpb.Command_Checkpoint:
+		s.checkpoint()
+	case *eventpb.Command_SetFlags:
+		s.setFlags(c.SetFlags.Flags, m.known)
+	case *eventpb.Command_Leave:
+		s.leave(int(c.Leave.ToPartition), m.partition)
+	default: // an Adopt, too: the symbol is here
 		s.reject(order.ReasonBadCommand)
 	}
 }
@@ -199,15 +339,11 @@ func (s *step) place(p *eventpb.PlaceCommand) {
 		return
 	}
 	s.reject(reason)
-	u := &eventpb.OrderUpdate{
-		OrderId: p.OrderId, MemberId: p.MemberId, Side: p.Side,
-		State: eventpb.OrderState_ORDER_STATE_REJECTED, Reason: int32(reason),
+	side := p.Side
+	if side != eventpb.Side_SIDE_BUY && side != eventpb.Side_SIDE_SELL {
+		side = eventpb.Side_SIDE_UNSPECIFIED
 	}
-	if p.Side != eventpb.Side_SIDE_BUY && p.Side != eventpb.Side_SIDE_SELL {
-		u.Side = eventpb.Side_SIDE_UNSPECIFIED
-	}
-	s.put(u)
-	s.b.memory.put(id, rememberedOf(u, p.DeadlineMs), s.nowMs)
+	s.refuse(id, remembered{deadlineMs: p.DeadlineMs, member: uint64(p.MemberId), side: side}, reason)
 }
 
 // convert checks what the engine cannot see and turns units into ticks and lots.
@@ -291,7 +427,7 @@ func (s *step) resolve(c *eventpb.ResolveCommand) {
 			s.reject(order.ReasonUnknownOrder)
 			return
 		}
-		s.put(updateOf(s.b.rules, &e))
+		s.put(&e)
 		return
 	}
 	if e, over := s.b.memory.get(id, s.nowMs); over {
@@ -299,19 +435,21 @@ func (s *step) resolve(c *eventpb.ResolveCommand) {
 			s.reject(order.ReasonUnknownOrder)
 			return
 		}
-		s.put(e.update(c.OrderId))
+		s.repeat(id, e)
 		return
 	}
-	u := &eventpb.OrderUpdate{
-		OrderId: c.OrderId, MemberId: c.MemberId,
-		State: eventpb.OrderState_ORDER_STATE_REJECTED, Reason: int32(order.ReasonResolved),
-	}
-	s.put(u)
-	s.b.memory.put(id, rememberedOf(u, c.DeadlineMs), s.nowMs)
+	s.refuse(id, remembered{deadlineMs: c.DeadlineMs, member: member}, order.ReasonResolved)
+}
+
+// refuse says that an order will never be, and remembers it.
+func (s *step) refuse(id uint64, e remembered, reason order.Reason) {
+	e.state, e.reason = eventpb.OrderState_ORDER_STATE_REJECTED, int32(reason)
+	s.repeat(id, e)
+	s.b.memory.put(id, e, s.nowMs)
 }
 
 func (s *step) setRules(r *eventpb.SetRulesCommand) {
-	if !checkRules(s.b.rules, r) {
+	if !checkRules(s.b.rules, r) || s.b.on(FlagBoundedBook) && !bounded(r) {
 		s.reject(order.ReasonBadRules)
 		return
 	}

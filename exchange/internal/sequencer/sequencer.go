@@ -24,6 +24,8 @@ import (
 const (
 	// maxBatch bounds the commands that are executed between two writes.
 	maxBatch = 512
+	// replayBatch is how many commands a replay fetches at once.
+	replayBatch = 8192
 	// maxBatchBytes bounds the records of one write; a single larger record goes alone.
 	maxBatchBytes = 1 << 20
 	// idleWait is how long a fetch waits for a command.
@@ -63,6 +65,8 @@ type Positions struct {
 	NextOffset int64
 	// Symbols of this partition by name.
 	Symbols map[string]database.SymbolPosition
+	// Elsewhere are the symbols of other partitions: some may have been here before.
+	Elsewhere map[string]database.SymbolPosition
 	// NothingListed says that the database lists no symbol on this partition. Symbols
 	// are stored before they are announced: then there cannot be a command either.
 	NothingListed bool
@@ -80,6 +84,18 @@ type Config struct {
 	Log Log
 	// Positions loads how far the order consumer is.
 	Positions func(ctx context.Context) (Positions, error)
+	// Snapshots, if set, keeps snapshots and decisions; without it every start replays the
+	// whole log.
+	Snapshots Snapshots
+	// SnapshotEvery is after how many commands a snapshot is taken, SnapshotAfter after
+	// what time if there was any command; 0 is never.
+	SnapshotEvery int64
+	SnapshotAfter time.Duration
+	// Followers, if set, loads how far the consumers beside the order store have applied
+	// the records: a snapshot that is ahead of one of them is not started from.
+	Followers func(ctx context.Context) ([]Follower, error)
+	// Background runs a snapshot's writing beside the matching; nil is a goroutine.
+	Background func(func())
 	// Published, if set, is called with each batch of records after it was written.
 	Published func(records []Sealed)
 }
@@ -91,6 +107,9 @@ type Sequencer struct {
 
 	mu sync.RWMutex // guards the machine against the views
 	m  *Machine
+
+	from   int64 // where the replay began
+	keeper keeper
 }
 
 // New returns a sequencer that has read nothing yet.
@@ -121,11 +140,14 @@ func (s *Sequencer) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sub := s.cfg.Log.Subscribe(bus.TopicCommands, s.cfg.Partition, 0)
+	s.from = s.m.Next()
+	s.keeper.at, s.keeper.since = s.from, s.cfg.Clock.Now()
+	sub := s.cfg.Log.Subscribe(bus.TopicCommands, s.cfg.Partition, s.m.Next())
 	defer sub.Close()
 	if err := s.replay(ctx, sub, plan); err != nil {
 		return err
 	}
+	defer func() { s.endKeeping(ctx.Err() != nil) }()
 	if s.m.Next() >= plan.commandEnd {
 		s.ready.Store(true)
 	}
@@ -138,8 +160,10 @@ func (s *Sequencer) run(ctx context.Context) error {
 			continue
 		}
 		if err := s.execute(ctx, msgs); err != nil {
+			s.keeper.broken = true
 			return err
 		}
+		s.keep(ctx)
 		if !s.ready.Load() && s.m.Next() >= plan.commandEnd {
 			s.ready.Store(true)
 			logx.Infof("sequencer of partition %d is live at offset %d", s.cfg.Partition, s.m.Next())

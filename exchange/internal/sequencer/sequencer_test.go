@@ -79,6 +79,10 @@ func (tr *traffic) next() *eventpb.Command {
 	case 1:
 		cmd.Body = &eventpb.Command_CancelAll{CancelAll: &eventpb.CancelAllCommand{MemberId: member}}
 	case 2:
+		if tr.rnd.IntN(4) == 0 {
+			cmd.Body = &eventpb.Command_Checkpoint{Checkpoint: &eventpb.CheckpointCommand{}}
+			break
+		}
 		cmd.Body = &eventpb.Command_Resolve{Resolve: &eventpb.ResolveCommand{OrderId: some + tr.rnd.Int64N(3), MemberId: member, DeadlineMs: tr.l.nowMs + tr.rnd.Int64N(100)}}
 	default:
 		p := placing(tr.ids, member, buy, (95+tr.rnd.Int64N(10))*usdt, (1+tr.rnd.Int64N(5))*bitcoin)
@@ -110,7 +114,7 @@ func TestSequencer_Property(t *testing.T) {
 // crashes runs one schedule: commands arrive while one incarnation of the sequencer
 // after the other dies at a write.
 func crashes(t *testing.T, rnd *rand.Rand) {
-	l := newFakeLog()
+	l, snaps := newFakeLog(), newFakeSnapshots()
 	tr := &traffic{rnd: rnd, l: l, ids: 10}
 	l.command(rules(btc, "BTC", "USDT"))
 	l.command(rules("ETH/USDT", "ETH", "USDT"))
@@ -137,6 +141,7 @@ func crashes(t *testing.T, rnd *rand.Rand) {
 			return written, errFault
 		})
 		s := sequencerOf(l, randomPositions(t, rnd, l))
+		keeping(s, snaps, rnd)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.Run(ctx) }()
@@ -155,7 +160,14 @@ func crashes(t *testing.T, rnd *rand.Rand) {
 		}
 	}
 	l.setFault(nil)
-	finish(t, l, randomPositions(t, rnd, l))
+	// From any snapshot, and from none, the end is the same.
+	stored, _ := snaps.Snapshots(t.Context(), 0)
+	for i := range stored {
+		only := newFakeSnapshots()
+		only.infos[stored[i].Next], only.images[stored[i].Next] = stored[i], snaps.images[stored[i].Next]
+		finish(t, l, positionsAt(t, l, int64(len(l.topics[bus.TopicCompleted]))), only)
+	}
+	finish(t, l, randomPositions(t, rnd, l), nil)
 	got, err := l.output()
 	if err != nil {
 		t.Fatal(err)
@@ -165,10 +177,19 @@ func crashes(t *testing.T, rnd *rand.Rand) {
 	}
 }
 
+// keeping has a sequencer take a snapshot every few commands.
+func keeping(s *Sequencer, snaps *fakeSnapshots, rnd *rand.Rand) {
+	s.cfg.Snapshots, s.cfg.SnapshotEvery = snaps, 1+rnd.Int64N(30)
+}
+
 // finish runs a sequencer until it is live, with every command answered.
-func finish(t *testing.T, l *fakeLog, at Positions) {
+func finish(t *testing.T, l *fakeLog, at Positions, snaps *fakeSnapshots) {
 	t.Helper()
 	s := sequencerOf(l, at)
+	from := int64(0)
+	if snaps != nil {
+		s.cfg.Snapshots, from = snaps, snaps.newest()
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -176,6 +197,9 @@ func finish(t *testing.T, l *fakeLog, at Positions) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
+	}
+	if s.from != from {
+		t.Fatalf("the replay began at %d, the snapshot is at %d", s.from, from)
 	}
 }
 
@@ -213,7 +237,7 @@ func TestSequencer_Boot(t *testing.T) {
 		for i := range int64(5) {
 			l.command(&eventpb.Command{CommandId: 10 + i, Symbol: btc, Body: &eventpb.Command_Place{Place: placing(10+i, 1, sell, (100+i)*usdt, bitcoin)}})
 		}
-		finish(t, l, Positions{})
+		finish(t, l, Positions{}, nil)
 		return l
 	}
 	boot := func(t *testing.T, l *fakeLog, at Positions) (*Sequencer, error) {

@@ -57,7 +57,7 @@ func InfoOf(s *State, image, stateHash []byte, nowMs int64) Info {
 // wraps ErrDamaged.
 func (i *Info) Open(image []byte) (*State, error) {
 	if i.Format != Format {
-		return nil, damaged(fmt.Sprintf("format %d is unknown, this release reads %d", i.Format, Format))
+		return nil, fmt.Errorf("%w %d, this release reads %d", ErrFormat, i.Format, Format)
 	}
 	if sum := sha256.Sum256(image); len(image) != i.Size || string(sum[:]) != string(i.Checksum) {
 		return nil, damaged(fmt.Sprintf("the image (%d bytes) is not the one that was taken (%d bytes)", len(image), i.Size))

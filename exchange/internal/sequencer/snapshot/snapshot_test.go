@@ -118,7 +118,7 @@ func TestDecode(t *testing.T) {
 	t.Run("a format that is not known is named", func(t *testing.T) {
 		image, _ := Encode(&State{})
 		image[len(magic)-1]++
-		if _, _, err := Decode(image); !errors.Is(err, ErrDamaged) || err.Error() != "damaged snapshot: format 2 is unknown, this release reads 1" {
+		if _, _, err := Decode(image); !errors.Is(err, ErrFormat) || !errors.Is(err, ErrDamaged) || err.Error() != "damaged snapshot: unknown format 2, this release reads 1" {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -30,6 +30,9 @@ const Format = 1
 // ErrDamaged is what every refusal of an image wraps.
 var ErrDamaged = errors.New("damaged snapshot")
 
+// ErrFormat is an ErrDamaged for an image of a format that this release does not read.
+var ErrFormat = fmt.Errorf("%w: unknown format", ErrDamaged)
+
 // State is everything that decides what a partition's machine does next.
 type State struct {
 	Partition int
@@ -109,8 +112,8 @@ type Left struct {
 	Image []byte
 }
 
-// sorted puts the lists into the order in which they are written.
-func (s *State) sorted() {
+// Sort puts the lists into the order in which they are written.
+func (s *State) Sort() {
 	for i := range s.Books {
 		s.Books[i].sorted()
 	}
@@ -125,7 +128,7 @@ func (b *Book) sorted() {
 
 // Encode returns the image of a state, whose lists it sorts, and its state hash.
 func Encode(s *State) (image, stateHash []byte) {
-	s.sorted()
+	s.Sort()
 	hash := s.Hash()
 	w := writer(magic)
 	w.state(s, true)
@@ -208,7 +211,7 @@ func open(image []byte, magic string) ([]byte, error) {
 	case len(image) < len(magic)+sha256.Size || string(image[:kind]) != magic[:kind]:
 		return nil, damaged("not an image")
 	case image[kind] != magic[kind]:
-		return nil, damaged(fmt.Sprintf("format %d is unknown, this release reads %d", image[kind], magic[kind]))
+		return nil, fmt.Errorf("%w %d, this release reads %d", ErrFormat, image[kind], magic[kind])
 	}
 	cut := len(image) - sha256.Size
 	if sum := sha256.Sum256(image[:cut]); string(sum[:]) != string(image[cut:]) {
