@@ -28,6 +28,8 @@ var pure = map[string][]string{
 
 	"exchange/matching/internal/image": {},
 
+	"exchange/internal/sequencer/snapshot": {},
+
 	"exchange/order":    {"mscoin-common/money", "mscoin-common/symbol", "mscoin-common/errs", "mscoin-common/invariant"},
 	"wallet/ledger":     {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant"},
 	"wallet/settlement": {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant", "wallet/ledger"},

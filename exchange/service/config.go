@@ -39,6 +39,8 @@ type Config struct {
 	Sweep SweepConfig `json:",optional"`
 	// Admission has the limits beyond which new orders are refused.
 	Admission AdmissionConfig `json:",optional"`
+	// Snapshot has when snapshots of the matcher are taken.
+	Snapshot SnapshotConfig `json:",optional"`
 	// ApplyBatch is how many records one transaction of the order store takes.
 	ApplyBatch int `json:",default=200,range=[1:5000]"`
 	// Telemetry says how the process is watched, when the service runs as one of its own.
@@ -92,6 +94,14 @@ type SweepConfig struct {
 	Batch int `json:",default=500,range=[1:1000]"`
 }
 
+// SnapshotConfig has when snapshots of the matcher are taken.
+type SnapshotConfig struct {
+	// EveryCommands is after how many commands of a partition.
+	EveryCommands int64 `json:",default=200000,range=[100:100000000]"`
+	// AfterMs is after what time, if there was any command.
+	AfterMs int64 `json:",default=300000,range=[1000:86400000]"`
+}
+
 // SetDefaults fills in what is zero, for a Config made in code; one read from a file
 // has its defaults already.
 func (c *Config) SetDefaults() {
@@ -112,6 +122,8 @@ func (c *Config) SetDefaults() {
 	set(&c.Admission.MaxRecords, 200_000)
 	set(&c.Admission.MaxAgeMs, 10_000)
 	set(&c.Admission.PollMs, 500)
+	set(&c.Snapshot.EveryCommands, 200_000)
+	set(&c.Snapshot.AfterMs, 300_000)
 	set(&c.ApplyBatch, 200)
 }
 
@@ -141,6 +153,7 @@ func (c *Config) Validate() error {
 	check(c.Order.WaitMs > 0 && c.Order.DeadlineMs > 0 && c.Order.ReadAfterMs > 0 && c.Order.MaxOpen > 0 && c.ApplyBatch > 0,
 		"the times and limits of Order and ApplyBatch must be positive")
 	check(c.Order.ClientOrderIDReuseMs >= 0, "Order.ClientOrderIDReuseMs must not be negative")
+	check(c.Snapshot.EveryCommands > 0 && c.Snapshot.AfterMs > 0, "the numbers of Snapshot must be positive")
 	check(c.Sweep.EveryMs > 0 && c.Sweep.ResendMs > 0 && c.Sweep.Batch > 0, "the times and limits of Sweep must be positive")
 	check(c.Admission.MaxRecords > 0 && c.Admission.MaxAgeMs > 0 && c.Admission.PollMs > 0, "the limits of Admission must be positive")
 	check(c.Sweep.AfterMs > c.Order.DeadlineMs,

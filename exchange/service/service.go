@@ -81,6 +81,7 @@ type Service struct {
 	admission *app.Admission
 	app       *app.App
 	server    *rpc.Server
+	wallet    streampb.ConsumerServiceClient
 	peers     *client.Peers
 	group     *lifecycle.Group
 
@@ -113,6 +114,7 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 		return nil, fmt.Errorf("wallet: %w", err)
 	}
 	s.conns = append(s.conns, closer)
+	s.wallet = streampb.NewConsumerServiceClient(conn)
 	s.peers = client.NewPeers(cfg.InternalToken, peerTimeoutMs, s.clk)
 	s.conns = append(s.conns, s.peers)
 	s.ids = idgen.New(s.db, s.clk, "order", idBlock)
@@ -172,13 +174,25 @@ func (s *Service) open(ctx context.Context) error {
 
 func (s *Service) newSequencer(partition int, gate *sequencer.Gate) *sequencer.Sequencer {
 	return sequencer.New(sequencer.Config{
-		Partition: partition,
-		NewEngine: func() matching.Engine { return matching.New() },
-		Clock:     s.clk,
-		Log:       s.log,
-		Positions: func(ctx context.Context) (sequencer.Positions, error) { return s.positions(ctx, partition) },
-		Published: gate.Published,
+		Partition:     partition,
+		NewEngine:     func() matching.Engine { return matching.New() },
+		Clock:         s.clk,
+		Log:           s.log,
+		Positions:     func(ctx context.Context) (sequencer.Positions, error) { return s.positions(ctx, partition) },
+		Published:     gate.Published,
+		Snapshots:     store.NewSnapshots(s.db, s.clk),
+		SnapshotEvery: s.cfg.Snapshot.EveryCommands, SnapshotAfter: time.Duration(s.cfg.Snapshot.AfterMs) * time.Millisecond,
+		Followers: s.followers,
 	})
+}
+
+// followers asks how far the wallet is.
+func (s *Service) followers(ctx context.Context) ([]sequencer.Follower, error) {
+	wallet, err := client.Positions(ctx, s.wallet)
+	if err != nil {
+		return nil, fmt.Errorf("wallet: %w", err)
+	}
+	return []sequencer.Follower{wallet}, nil
 }
 
 // positions loads how far the order consumer is on a partition.
@@ -195,15 +209,16 @@ func (s *Service) positions(ctx context.Context, partition int) (sequencer.Posit
 	if err != nil {
 		return sequencer.Positions{}, err
 	}
-	listed := 0
+	listed, elsewhere := 0, map[string]database.SymbolPosition{}
 	for _, r := range rules {
 		if r.Partition == partition {
 			listed++
-		} else {
+		} else if at, ok := symbols[r.Name]; ok {
+			elsewhere[r.Name] = at
 			delete(symbols, r.Name)
 		}
 	}
-	return sequencer.Positions{NextOffset: at.NextOffset, Symbols: symbols, NothingListed: listed == 0}, nil
+	return sequencer.Positions{NextOffset: at.NextOffset, Symbols: symbols, Elsewhere: elsewhere, NothingListed: listed == 0}, nil
 }
 
 // Run works until ctx ends or something breaks for good, and then stops in order

@@ -37,6 +37,7 @@ type fakeWallet struct {
 	available map[string]int64 // "member coin"
 	holds     map[int64]*fakeHold
 	seqs      map[string]int64
+	hashes    map[string][]byte
 	records   int
 	// before, if set, runs at the start of PlaceHold; its error is the answer. after
 	// runs when the hold is placed.
@@ -57,7 +58,11 @@ func (c fakeConsumer) GetPositions(context.Context, *streampb.GetPositionsReques
 	if c.w.claim != nil {
 		return c.w.claim, nil
 	}
-	return &streampb.GetPositionsResponse{Consumer: "wallet"}, nil
+	res := &streampb.GetPositionsResponse{Consumer: "wallet"}
+	for name, seq := range c.w.seqs {
+		res.Symbols = append(res.Symbols, &streampb.SymbolPosition{Symbol: name, Seq: seq, Hash: c.w.hashes[name]})
+	}
+	return res, nil
 }
 
 // claims sets what the wallet says about how far it is.
@@ -78,7 +83,7 @@ type fakeHold struct {
 }
 
 func newFakeWallet() *fakeWallet {
-	return &fakeWallet{available: map[string]int64{}, holds: map[int64]*fakeHold{}, seqs: map[string]int64{}}
+	return &fakeWallet{available: map[string]int64{}, holds: map[int64]*fakeHold{}, seqs: map[string]int64{}, hashes: map[string][]byte{}}
 }
 
 func account(member int64, coin string) string { return fmt.Sprint(member, " ", coin) }
@@ -173,12 +178,13 @@ func (w *fakeWallet) settle(ctx context.Context, client *bus.Client, partition i
 			if err != nil {
 				panic(err)
 			}
-			w.apply(e.Body)
+			w.apply(e)
 		}
 	}
 }
 
-func (w *fakeWallet) apply(body *eventpb.RecordBody) {
+func (w *fakeWallet) apply(e stream.Entry) {
+	body := e.Body
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if body.Seq <= w.seqs[body.Symbol] {
@@ -187,7 +193,7 @@ func (w *fakeWallet) apply(body *eventpb.RecordBody) {
 	if body.Seq != w.seqs[body.Symbol]+1 {
 		panic(fmt.Sprintf("gap: %s %d after %d", body.Symbol, body.Seq, w.seqs[body.Symbol]))
 	}
-	w.seqs[body.Symbol] = body.Seq
+	w.seqs[body.Symbol], w.hashes[body.Symbol] = body.Seq, e.Hash
 	w.records++
 	for _, t := range body.Trades {
 		buyer, seller, buyerFee, sellerFee := t.MakerMemberId, t.TakerMemberId, t.MakerFee, t.TakerFee

@@ -35,7 +35,11 @@ var (
 // Refusal reports whether err says that the logs and the database contradict each other:
 // starting again cannot help.
 func Refusal(err error) bool {
-	return slices.ContainsFunc([]error{ErrCommandLogTruncated, ErrCommandLogLost, ErrOutputLost, ErrDiverged, ErrDatabaseLost},
+	if _, poison := errors.AsType[*PoisonError](err); poison {
+		return true
+	}
+	return slices.ContainsFunc([]error{ErrCommandLogTruncated, ErrCommandLogLost, ErrOutputLost, ErrDiverged, ErrDatabaseLost,
+		ErrWrongDecision, ErrUnknownFlag},
 		func(refusal error) bool { return errors.Is(err, refusal) })
 }
 
@@ -48,6 +52,7 @@ type plan struct {
 	// applied are the order consumer's positions, followers those of the others.
 	applied   Positions
 	followers []Follower
+	unknown   error // why not all of them are known
 }
 
 // inspect reads the positions, the last record and the bounds of both logs, and refuses

@@ -180,6 +180,7 @@ func (m *Machine) adopt(key string, a *eventpb.AdoptCommand) (*book, *eventpb.Ad
 		return nil, nil, fmt.Errorf("%w: the restored %s does not have the hash that was taken", snapshot.ErrDamaged, key)
 	}
 	delete(m.left, key)
+	m.books[key] = b
 	// Ids that the symbol has forgotten by its time must not become placeable again.
 	m.logTimeMs = max(m.logTimeMs, logTimeMs)
 	return b, &eventpb.Adopted{FromPartition: a.FromPartition, StateHash: hash}, nil

@@ -37,15 +37,11 @@ type Follower struct {
 	Symbols map[string]database.SymbolPosition
 }
 
-// snapshots loads what is stored, newest first, and how far the consumers are: the
-// positions first, so that a snapshot that is taken meanwhile is merely ahead of them.
+// snapshots loads what is stored, newest first, and, if there is anything, how far the
+// consumers are. A snapshot that another instance takes meanwhile is not seen.
 func (s *Sequencer) snapshots(ctx context.Context, pl *plan) ([]snapshot.Info, error) {
 	if s.cfg.Snapshots == nil {
 		return nil, nil
-	}
-	var err error
-	if pl.followers, err = s.followers(ctx, pl.applied); err != nil {
-		return nil, err
 	}
 	decisions, err := s.cfg.Snapshots.SkipDecisions(ctx, s.cfg.Partition)
 	if err != nil {
@@ -55,6 +51,15 @@ func (s *Sequencer) snapshots(ctx context.Context, pl *plan) ([]snapshot.Info, e
 	stored, err := s.cfg.Snapshots.Snapshots(ctx, s.cfg.Partition)
 	if err != nil {
 		return nil, fmt.Errorf("load snapshots: %w", err)
+	}
+	if len(stored) == 0 {
+		return nil, nil
+	}
+	// A consumer that does not answer must not keep the matcher from starting: it reads
+	// the output itself.
+	if pl.followers, err = s.followers(ctx, pl.applied); err != nil {
+		pl.unknown = err
+		logx.Errorf("sequencer of partition %d: %v: starting from where every consumer is known to be", s.cfg.Partition, err)
 	}
 	return stored, nil
 }
@@ -96,7 +101,7 @@ func (s *Sequencer) start(ctx context.Context, pl *plan, stored []snapshot.Info,
 			}
 			continue
 		}
-		ahead, err := reached(info, pl.followers)
+		ahead, err := pl.ahead(info, first > 0 && (i+1 == len(stored) || stored[i+1].Next-1 < first))
 		if err != nil {
 			return fmt.Errorf("%w (%s)", err, where)
 		}
@@ -121,6 +126,19 @@ func (s *Sequencer) start(ctx context.Context, pl *plan, stored []snapshot.Info,
 		logx.Infof("sequencer of partition %d: replays the whole log: %s", s.cfg.Partition, why)
 	}
 	return nil
+}
+
+// ahead says which consumer is behind a snapshot, "" if none is. When not all consumers
+// have said where they are, it is the last one that a truncated log can be replayed
+// from: the log was truncated when all of them had reached it.
+func (pl *plan) ahead(info *snapshot.Info, last bool) (string, error) {
+	if pl.unknown == nil {
+		return reached(info, pl.followers)
+	}
+	if last {
+		return "", nil
+	}
+	return pl.unknown.Error(), nil
 }
 
 // checkLog reports whether the log goes on from a snapshot. It is an error when the
