@@ -98,7 +98,7 @@ func (s *Service) newRun(p int) (*run, error) {
 	})
 	r.sequencer = s.newSequencer(p, r.gate)
 	var err error
-	r.consumer, err = consumer.New(s.orderBus, stream.DatabaseStore(s.db), s.clk, s.progress, store.Apply, p, s.cfg.ApplyBatch)
+	r.consumer, err = consumer.New(s.orderBus, stream.DatabaseStore(s.db), s.clk, s.progress, store.Apply, store.Check, p, s.cfg.ApplyBatch)
 	return r, err
 }
 

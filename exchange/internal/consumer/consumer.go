@@ -21,15 +21,37 @@ const Name = "order"
 // moves the position.
 type Apply func(tx *database.Tx, b *order.Batch) error
 
+// Check compares the order store with the matcher's totals, right after Apply has
+// written everything up to them.
+type Check func(tx *database.Tx, c *stream.Checkpoint) error
+
 // New returns the order consumer of a partition.
-func New(client stream.Bus, store stream.Store, clk clock.Clock, progress *stream.Progress, apply Apply, partition, maxBatch int) (*stream.Consumer, error) {
+func New(client stream.Bus, store stream.Store, clk clock.Clock, progress *stream.Progress, apply Apply, check Check, partition, maxBatch int) (*stream.Consumer, error) {
 	return stream.New(stream.Config{
 		Name: Name, Topic: bus.TopicCompleted, Partition: partition,
 		ForwardTo: bus.TopicSettle, MaxBatch: maxBatch,
 	}, stream.Deps{
 		Bus: client, Store: store, Clock: clk, Progress: progress,
-		Apply: func(_ context.Context, tx *database.Tx, fresh []stream.Entry) error { return apply(tx, batchOf(fresh)) },
+		Apply: func(_ context.Context, tx *database.Tx, fresh []stream.Entry) error {
+			return applyAll(tx, fresh, apply, check)
+		},
 	})
+}
+
+func applyAll(tx *database.Tx, fresh []stream.Entry, apply Apply, check Check) error {
+	for piece := range stream.AtCheckpoints(fresh) {
+		if err := apply(tx, batchOf(piece)); err != nil {
+			return err
+		}
+		c, ok := piece[len(piece)-1].Checkpoint()
+		if !ok {
+			continue
+		}
+		if err := check(tx, &c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // batchOf gathers what records say.

@@ -13,6 +13,7 @@ import (
 	"mscoin/exchange/order"
 	eventpb "mscoin/grpc-common/gen/event/v1"
 	"mscoin/mscoin-common/bus"
+	"mscoin/mscoin-common/invariant"
 )
 
 // Capture returns a copy of the state. It takes as long as copying takes: sorting and
@@ -47,9 +48,7 @@ func (m *Machine) fingerprint() []byte {
 // engine's hash. Ids whose time has passed decide nothing.
 func (b *book) capture(nowMs int64, engine bool) *snapshot.Book {
 	rules, err := proto.MarshalOptions{Deterministic: true}.Marshal(b.rules)
-	if err != nil {
-		panic(fmt.Sprintf("rules of %s came from a message and do not go into one: %v", b.name, err))
-	}
+	invariant.Must(err == nil, "rules of %s came from a message and do not go into one: %v", b.name, err)
 	c := &snapshot.Book{
 		Name: b.name, Seq: b.seq, Head: bytes.Clone(b.hash), Rules: rules, Phase: uint8(b.phase), Flags: b.flags, Window: b.window,
 		Live:       make([]snapshot.Order, 0, len(b.live)),

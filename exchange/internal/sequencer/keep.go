@@ -73,13 +73,13 @@ func (s *Sequencer) note(err error) {
 	}
 }
 
-// endKeeping takes the snapshot of a clean stop.
-func (s *Sequencer) endKeeping(clean bool) {
+// endKeeping takes the snapshot of a clean stop: of one that ctx, which has ended, asks for.
+func (s *Sequencer) endKeeping(ctx context.Context) {
 	s.keeper.running.Wait()
-	if !clean || s.cfg.Snapshots == nil || s.keeper.broken || s.m.Next()-s.keeper.at <= s.keeper.own {
+	if ctx.Err() == nil || s.cfg.Snapshots == nil || s.keeper.broken || s.m.Next()-s.keeper.at <= s.keeper.own {
 		return
 	}
-	ctx, cancel := clock.WithTimeout(context.Background(), s.cfg.Clock, stopTimeout)
+	ctx, cancel := clock.WithTimeout(context.WithoutCancel(ctx), s.cfg.Clock, stopTimeout)
 	defer cancel()
 	s.note(errors.Join(s.save(ctx, s.take()), s.prune(ctx)))
 }

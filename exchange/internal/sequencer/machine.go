@@ -80,9 +80,9 @@ func (e *PoisonError) Error() string {
 func (e *PoisonError) Unwrap() error { return e.Cause }
 
 var (
-	// ErrUnknownFlag: the log switches on a behaviour that this release does not have.
+	// ErrUnknownFlag says that the log switches on a behaviour that this release does not have.
 	ErrUnknownFlag = errors.New("behaviour flag is unknown to this release")
-	// ErrWrongDecision: a skip decision is about another command than the log holds.
+	// ErrWrongDecision says that a skip decision is about another command than the log holds.
 	ErrWrongDecision = errors.New("skip decision does not fit the log")
 	// errTooLarge: the record does not fit into a message.
 	errTooLarge = errors.New("record is too large")

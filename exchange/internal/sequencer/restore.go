@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/zeromicro/go-zero/core/logx"
 
@@ -67,11 +68,8 @@ func (s *Sequencer) snapshots(ctx context.Context, pl *plan) ([]snapshot.Info, e
 // followers returns how far every consumer is, the order store's among them.
 func (s *Sequencer) followers(ctx context.Context, applied Positions) ([]Follower, error) {
 	own := make(map[string]database.SymbolPosition, len(applied.Symbols)+len(applied.Elsewhere))
-	for _, m := range []map[string]database.SymbolPosition{applied.Symbols, applied.Elsewhere} {
-		for name, at := range m {
-			own[name] = at
-		}
-	}
+	maps.Copy(own, applied.Symbols)
+	maps.Copy(own, applied.Elsewhere)
 	all := []Follower{{Name: "order", Symbols: own}}
 	if s.cfg.Followers == nil {
 		return all, nil

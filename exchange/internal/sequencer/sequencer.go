@@ -147,7 +147,7 @@ func (s *Sequencer) run(ctx context.Context) error {
 	if err := s.replay(ctx, sub, plan); err != nil {
 		return err
 	}
-	defer func() { s.endKeeping(ctx.Err() != nil) }()
+	defer s.endKeeping(ctx)
 	if s.m.Next() >= plan.commandEnd {
 		s.ready.Store(true)
 	}
