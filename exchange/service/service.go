@@ -81,7 +81,7 @@ type Service struct {
 	admission *app.Admission
 	app       *app.App
 	server    *rpc.Server
-	wallet    streampb.ConsumerServiceClient
+	wallet    client.GetPositions
 	peers     *client.Peers
 	group     *lifecycle.Group
 
@@ -114,7 +114,7 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 		return nil, fmt.Errorf("wallet: %w", err)
 	}
 	s.conns = append(s.conns, closer)
-	s.wallet = streampb.NewConsumerServiceClient(conn)
+	s.wallet = client.RemotePositions(conn)
 	s.peers = client.NewPeers(cfg.InternalToken, peerTimeoutMs, s.clk)
 	s.conns = append(s.conns, s.peers)
 	s.ids = idgen.New(s.db, s.clk, "order", idBlock)
@@ -129,7 +129,7 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 		Consumer: consumer.Name, Topic: bus.TopicCompleted, Partitions: cfg.Partitions,
 		DB: s.db, Bus: stream.ClientBus(s.bus), Clock: s.clk,
 	})
-	s.admission = app.NewAdmission(cfg.admission(), s.clk, client.LocalPositions(positions), client.RemotePositions(conn))
+	s.admission = app.NewAdmission(cfg.admission(), s.clk, client.LocalPositions(positions), s.wallet)
 	s.app = app.New(cfg.app(), app.Deps{
 		Store: p.store(s.store), Wallet: client.NewWallet(conn), Commands: commands{s}, Book: books{s},
 		IDs: s.ids, Progress: s.progress, Clock: s.clk, Admission: s.admission,
@@ -188,7 +188,7 @@ func (s *Service) newSequencer(partition int, gate *sequencer.Gate) *sequencer.S
 
 // followers asks how far the wallet is.
 func (s *Service) followers(ctx context.Context) ([]sequencer.Follower, error) {
-	wallet, err := client.Positions(ctx, s.wallet)
+	wallet, err := s.wallet.Follower(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("wallet: %w", err)
 	}

@@ -5,19 +5,18 @@ import (
 	"fmt"
 
 	"mscoin/exchange/internal/sequencer"
-	streampb "mscoin/grpc-common/gen/stream/v1"
 	"mscoin/mscoin-common/database"
 )
 
-// Positions asks a service how far its consumer has applied the records.
-func Positions(ctx context.Context, consumer streampb.ConsumerServiceClient) (sequencer.Follower, error) {
-	res, err := consumer.GetPositions(ctx, &streampb.GetPositionsRequest{})
+// Follower asks how far the consumer has applied each symbol.
+func (get GetPositions) Follower(ctx context.Context) (sequencer.Follower, error) {
+	res, err := get(ctx)
 	if err != nil {
 		return sequencer.Follower{}, fmt.Errorf("get positions: %w", err)
 	}
-	f := sequencer.Follower{Name: res.Consumer, Symbols: make(map[string]database.SymbolPosition, len(res.Symbols))}
-	for _, s := range res.Symbols {
-		f.Symbols[s.Symbol] = database.SymbolPosition{Consumer: res.Consumer, Symbol: s.Symbol, Seq: s.Seq, Hash: s.Hash}
+	f := sequencer.Follower{Name: res.GetConsumer(), Symbols: make(map[string]database.SymbolPosition, len(res.GetSymbols()))}
+	for _, s := range res.GetSymbols() {
+		f.Symbols[s.GetSymbol()] = database.SymbolPosition{Consumer: f.Name, Symbol: s.GetSymbol(), Seq: s.GetSeq(), Hash: s.GetHash()}
 	}
 	return f, nil
 }
