@@ -59,9 +59,13 @@ func (c *Checkpoint) Compare(got Totals) error {
 		name      string
 		want, got int64
 	}{
-		{"open orders", c.OpenOrders, got.OpenOrders}, {"base held", c.BaseHeld, got.BaseHeld}, {"quote held", c.QuoteHeld, got.QuoteHeld},
-		{"traded amount", c.TradedAmount, got.TradedAmount}, {"turnover", c.Turnover, got.Turnover},
-		{"base fees", c.BaseFees, got.BaseFees}, {"quote fees", c.QuoteFees, got.QuoteFees},
+		{"open orders", c.OpenOrders, got.OpenOrders},
+		{"base held", c.BaseHeld, got.BaseHeld},
+		{"quote held", c.QuoteHeld, got.QuoteHeld},
+		{"traded amount", c.TradedAmount, got.TradedAmount},
+		{"turnover", c.Turnover, got.Turnover},
+		{"base fees", c.BaseFees, got.BaseFees},
+		{"quote fees", c.QuoteFees, got.QuoteFees},
 	} {
 		if f.want != f.got {
 			all = append(all, fmt.Errorf("%s: matcher %d, here %d", f.name, f.want, f.got))

@@ -38,8 +38,10 @@ func Refusal(err error) bool {
 	if _, poison := errors.AsType[*PoisonError](err); poison {
 		return true
 	}
-	return slices.ContainsFunc([]error{ErrCommandLogTruncated, ErrCommandLogLost, ErrOutputLost, ErrDiverged, ErrDatabaseLost,
-		ErrWrongDecision, ErrUnknownFlag},
+	return slices.ContainsFunc([]error{
+		ErrCommandLogTruncated, ErrCommandLogLost, ErrOutputLost, ErrDiverged, ErrDatabaseLost,
+		ErrWrongDecision, ErrUnknownFlag,
+	},
 		func(refusal error) bool { return errors.Is(err, refusal) })
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 func TestCheck(t *testing.T) {
-	each(t, func(t *testing.T, db *database.DB, s *store.Store) {
+	eachDatabase(t, func(t *testing.T, db *database.DB, s *store.Store) {
 		ctx := t.Context()
 		for id := range int64(5) {
 			o := intent(1+id, 1, fmt.Sprint("c", id))
@@ -30,12 +30,13 @@ func TestCheck(t *testing.T) {
 		}
 		sold := update(4, order.StateNew, 4, 0, 70)
 		sold.Side = order.Sell
-		must(t, apply(ctx, db, &order.Batch{
+		filled := &order.Batch{
 			Updates: []order.Update{
 				update(1, order.StatePartiallyFilled, 2, 400, 300), update(2, order.StateNew, 3, 0, 500), update(3, order.StateCanceled, 3, 0, 0), sold,
 			}, // order 5 stays an intent: the matcher does not know it
 			Trades: []order.Trade{trade(1, order.Sell), trade(2, order.Sell), trade(3, order.Buy), trade(4, order.Sell)},
-		}))
+		}
+		must(t, db.Tx(ctx, func(tx *database.Tx) error { return store.Apply(tx, filled) }))
 		good := stream.Checkpoint{
 			Symbol: "BTC/USDT", Seq: 5, AfterSeq: 2, AfterTradeID: 1, LastTradeID: 3,
 			Totals: stream.Totals{

@@ -26,7 +26,7 @@ func TestSnapshots(t *testing.T) {
 		}
 		return b
 	}
-	each(t, func(t *testing.T, db *database.DB, _ *store.Store) {
+	eachDatabase(t, func(t *testing.T, db *database.DB, _ *store.Store) {
 		s, ctx := store.NewSnapshots(db, clock.Real()), t.Context()
 		t.Run("an image larger than a packet comes back whole", func(t *testing.T) {
 			for next, size := range map[int64]int{10: 1, 20: 256 << 10, 30: 3<<20 + 1} {

@@ -35,6 +35,16 @@ func each(t *testing.T, test func(t *testing.T, apply applier, s app.Store)) {
 			return s.Atomically(func() error { return s.Apply(b) })
 		}, locked{Store: s, mu: &sync.Mutex{}})
 	})
+	eachDatabase(t, func(t *testing.T, db *database.DB, s *store.Store) {
+		test(t, func(ctx context.Context, b *order.Batch) error {
+			return db.Tx(ctx, func(tx *database.Tx) error { return store.Apply(tx, b) })
+		}, s)
+	})
+}
+
+// eachDatabase is each without the store in memory, for what only a database keeps.
+func eachDatabase(t *testing.T, test func(t *testing.T, db *database.DB, s *store.Store)) {
+	logx.Disable()
 	testkit.Databases(t, func(t *testing.T, db *database.DB) {
 		if err := db.Migrate(t.Context(), "exchange", store.Migrations()); err != nil {
 			t.Fatal(err)
@@ -44,9 +54,7 @@ func each(t *testing.T, test func(t *testing.T, apply applier, s app.Store)) {
 		done := make(chan struct{})
 		go func() { defer close(done); _ = s.Run(ctx) }()
 		t.Cleanup(func() { cancel(); <-done })
-		test(t, func(ctx context.Context, b *order.Batch) error {
-			return db.Tx(ctx, func(tx *database.Tx) error { return store.Apply(tx, b) })
-		}, s)
+		test(t, db, s)
 	})
 }
 
