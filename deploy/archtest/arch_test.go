@@ -34,6 +34,7 @@ var pure = map[string][]string{
 	"wallet/ledger":     {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant"},
 	"wallet/settlement": {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant", "wallet/ledger"},
 	"wallet/reconcile":  {"mscoin-common/money", "mscoin-common/errs", "mscoin-common/invariant", "wallet/ledger"},
+	"wallet/solvency":   {"mscoin-common/money"},
 	"market/depth":      {"mscoin-common/money", "mscoin-common/invariant"},
 	"market/ticker":     {"mscoin-common/money", "mscoin-common/invariant"},
 	"ucenter/member":    {"mscoin-common/errs"},
