@@ -138,8 +138,11 @@ func exchange(t *testing.T, r *rig) {
 	t.Run("everything is stopped and started again, the accounts are the same", func(t *testing.T) {
 		r := r.in(t)
 		before := r.access()
-		if out := r.do(0, "down"); strings.Contains(out, "killed") {
-			t.Error("something did not stop by itself")
+		for line := range strings.Lines(r.do(0, "down")) {
+			// The last of three brokers has no quorum to leave in order; see the README.
+			if strings.Contains(line, "killed") && !strings.Contains(line, "kafka-") {
+				t.Errorf("something did not stop by itself: %s", line)
+			}
 		}
 		r.do(exitDown, "status")
 		r.do(0, "up")
