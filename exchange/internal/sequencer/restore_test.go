@@ -257,6 +257,23 @@ func TestSequencer_Keep(t *testing.T) {
 			t.Errorf("a snapshot at %d holds what was never published", c.snaps.newest())
 		}
 	})
+	t.Run("a stop during a write that fails leaves none: the command is not published (H6)", func(t *testing.T) {
+		c := newScene(t)
+		s := sequencerOf(c.l, c.at)
+		s.cfg.Snapshots = c.snaps
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		testkit.Eventually(t, limit, s.Ready, "sequencer is live")
+		c.l.setFault(func([]bus.Message) (bool, error) { cancel(); return false, errFault })
+		c.l.command(&eventpb.Command{CommandId: 90, Symbol: btc, Body: &eventpb.Command_Place{Place: placing(90, 1, sell, 99*usdt, bitcoin)}})
+		if err := <-ended; !errors.Is(err, errFault) {
+			t.Fatal(err)
+		}
+		if c.snaps.newest() != 9 {
+			t.Errorf("a snapshot at %d holds what was never published", c.snaps.newest())
+		}
+	})
 	t.Run("a clean stop leaves one at the end, and another stop without commands none", func(t *testing.T) {
 		c := newScene(t)
 		if _, err := c.boot(); err != nil || c.snaps.newest() != 10 {
