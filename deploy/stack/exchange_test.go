@@ -113,15 +113,17 @@ func (r *rig) reconcile() {
 
 // TestReal_Exchange is the end-to-end story on real servers.
 func TestReal_Exchange(t *testing.T) {
-	for name, flags := range map[string][]string{
-		"MariaDB and one broker":  {"-db", layout.MariaDB},
-		"MySQL and three brokers": {"-db", layout.MySQL, "-brokers", "3"},
-	} {
-		t.Run(name, func(t *testing.T) { exchange(t, newExchange(t, flags...)) })
-	}
+	t.Run("MariaDB and one broker", func(t *testing.T) {
+		exchange(t, newExchange(t, "-db", layout.MariaDB), 0)
+	})
+	t.Run("MySQL and three brokers", func(t *testing.T) {
+		// The last of three has no quorum to leave in order; see the README.
+		exchange(t, newExchange(t, "-db", layout.MySQL, "-brokers", "3"), 1)
+	})
 }
 
-func exchange(t *testing.T, r *rig) {
+// exchange tries a stack of which so many brokers may have to be killed at its end.
+func exchange(t *testing.T, r *rig, brokersKilled int) {
 	r.do(0, "status")
 	t.Run("an unmodified client trades, and every cent is accounted for", func(t *testing.T) {
 		r := r.in(t)
@@ -139,8 +141,10 @@ func exchange(t *testing.T, r *rig) {
 		r := r.in(t)
 		before := r.access()
 		for line := range strings.Lines(r.do(0, "down")) {
-			// The last of three brokers has no quorum to leave in order; see the README.
-			if strings.Contains(line, "killed") && !strings.Contains(line, "kafka-") {
+			if !strings.Contains(line, "killed") {
+				continue
+			}
+			if brokersKilled--; brokersKilled < 0 || !strings.Contains(line, "kafka-") {
 				t.Errorf("something did not stop by itself: %s", line)
 			}
 		}
