@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -75,8 +76,7 @@ func TestGuard_Commit(t *testing.T) {
 	if _, err := pool.ExecContext(t.Context(), "CREATE TABLE x (v BIGINT)"); err != nil {
 		t.Fatal(err)
 	}
-	db := &DB{dialect: SQLite, clk: clock.Real(), pools: []*sql.DB{pool}}
-	commit := func() error {
+	insert := func() error {
 		state := &txState{}
 		tx, err := pool.BeginTx(context.WithValue(t.Context(), stateKey{}, state), nil)
 		if err != nil {
@@ -85,14 +85,14 @@ func TestGuard_Commit(t *testing.T) {
 		if _, err := tx.ExecContext(t.Context(), "INSERT INTO x VALUES (1)"); err != nil {
 			t.Fatal(err)
 		}
-		return db.commit(tx, state)
+		return commit(t.Context(), tx, state)
 	}
 	f.failCommit = true
-	if err := commit(); errs.KindOf(err) != errs.KindUnknownOutcome || !errors.Is(err, errFault) {
+	if err := insert(); errs.KindOf(err) != errs.KindUnknownOutcome || !errors.Is(err, errFault) {
 		t.Fatalf("a failed commit is an unknown outcome, got %v", err)
 	}
 	f.failCommit = false
-	if err := commit(); err != nil {
+	if err := insert(); err != nil {
 		t.Fatalf("the next transaction must get a fresh connection: %v", err)
 	}
 	if f.closed != 1 || f.opened != 2 {
@@ -102,6 +102,29 @@ func TestGuard_Commit(t *testing.T) {
 	if err := pool.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM x").Scan(&rows); err != nil || rows != 1 {
 		t.Fatalf("%d rows, %v", rows, err)
 	}
+}
+
+func TestTx_Ended(t *testing.T) {
+	db, err := Open(t.Context(), Config{DSN: t.TempDir() + "/x.db"}, clock.Real())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	t.Run("a commit that finds the transaction rolled back because its context ended says so", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := db.Tx(ctx, func(*Tx) error {
+			cancel()
+			for deadline := time.Now().Add(20 * time.Second); db.pools[0].Stats().InUse > 0; runtime.Gosched() {
+				if time.Now().After(deadline) {
+					return errors.New("the transaction is still open")
+				}
+			}
+			return nil
+		})
+		if !errors.Is(err, context.Canceled) || errs.KindOf(err) == errs.KindUnknownOutcome {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestBackoff(t *testing.T) {

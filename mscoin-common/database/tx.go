@@ -130,7 +130,7 @@ func (db *DB) attempt(ctx context.Context, fn func(tx *Tx) error) error {
 		}
 	}
 	if err == nil {
-		err = db.commit(sqlTx, state)
+		err = commit(ctx, sqlTx, state)
 		if failpoint.Enabled && err == nil {
 			if err = failpoint.Hit("commit." + tx.name + ".after"); err != nil {
 				err = outcomeUnknown(err)
@@ -173,10 +173,15 @@ func unavailable(err error) error {
 }
 
 // commit commits and tells a refusal from an unknown outcome.
-func (db *DB) commit(sqlTx *sql.Tx, state *txState) error {
+func commit(ctx context.Context, sqlTx *sql.Tx, state *txState) error {
 	err := sqlTx.Commit()
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		// database/sql rolls back by itself when the context ends. Whether it or Commit
+		// comes first is chance; the reason is the same.
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	err = fmt.Errorf("commit: %w", err)
 	// Refused before COMMIT was sent, or the database said that it rolled back.
