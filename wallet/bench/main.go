@@ -29,7 +29,7 @@ func main() {
 	flag.IntVar(&o.orders, "orders", 20_000, "orders that the wallet settles in a round")
 	flag.IntVar(&o.baseline, "baseline", 1_000, "orders that the baseline settles in a round")
 	flag.Int64Var(&o.members, "members", 1_000, "members who trade with each other")
-	flag.IntVar(&o.batch, "batch", 1000, "records in one settlement transaction at most")
+	flag.IntVar(&o.batch, "batch", 2000, "records in one settlement transaction at most")
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of the workload")
 	flag.BoolVar(&o.embedded, "embedded", false, "use SQLite and an in-process Redis even where MariaDB and Redis are installed")
 	flag.StringVar(&o.dir, "dir", "", "folder for the databases (default the system's for temporary files)")

@@ -21,7 +21,7 @@ func TestConfig(t *testing.T) {
 		if err := cfg.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		if cfg.InternalToken != "a-token" || cfg.Database.DSN != "u:p@tcp(db:3306)/mscoin_wallet" || cfg.SettleBatch != 1000 {
+		if cfg.InternalToken != "a-token" || cfg.Database.DSN != "u:p@tcp(db:3306)/mscoin_wallet" || cfg.SettleBatch != 2000 {
 			t.Fatalf("%+v", cfg)
 		}
 	})
