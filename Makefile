@@ -90,6 +90,10 @@ docs: ## draw the pictures of docs/ from their text (needs graphviz)
 env: ## write .env with random secrets for docker compose (an existing one stays)
 	@go run ./deploy/docker/env
 
+.PHONY: deploy-check
+deploy-check: ## read docker-compose.yml, alerts, dashboard and manifests with the libraries of those who run them
+	@cd tools/deploycheck && GOFLAGS= go test ./...
+
 ##@ Real servers, without Docker
 .PHONY: stack-install
 stack-install: ## get MariaDB (DB=mysql: MySQL 8.0), Redis and Kafka
