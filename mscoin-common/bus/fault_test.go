@@ -16,6 +16,7 @@ import (
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/embedded"
+	"mscoin/mscoin-common/testkit"
 )
 
 const faultTopic = "faults"
@@ -145,11 +146,15 @@ func TestSubscription_Fetch(t *testing.T) {
 		if err := broker.Close(); err != nil {
 			t.Fatal(err)
 		}
+		fetches, writes := testkit.Counted(t, "mscoin_kafka_errors_total", "operation", "fetch"), testkit.Counted(t, "mscoin_kafka_errors_total", "operation", "produce")
 		if _, err := sub.Fetch(t.Context(), 1, time.Second); err == nil {
 			t.Fatal("no error while the broker is away")
 		}
 		if _, err := client.Produce(t.Context(), faultTopic, 0, []bus.Message{{Value: []byte("x")}}); err == nil {
 			t.Fatal("no error while the broker is away")
+		}
+		if fetches() != 1 || writes() != 1 {
+			t.Errorf("%v fetches and %v writes are counted as failed", fetches(), writes())
 		}
 		startBroker(t, embedded.Config{Dir: dir, Addr: addr})
 		second := connect(t, addr, clock.Real())

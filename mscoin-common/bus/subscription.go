@@ -9,6 +9,8 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/zeromicro/go-zero/core/logx"
+
+	"mscoin/mscoin-common/telemetry"
 )
 
 const (
@@ -59,6 +61,9 @@ func (s *Subscription) Fetch(ctx context.Context, limit int, wait time.Duration)
 	}
 	if len(s.ready) == 0 {
 		if err := s.fill(ctx, wait); err != nil {
+			if ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+				telemetry.KafkaError("fetch")
+			}
 			return nil, fmt.Errorf("fetch %s/%d at %d: %w", s.topic, s.partition, s.next, err)
 		}
 	}

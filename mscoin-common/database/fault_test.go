@@ -141,21 +141,26 @@ func testLostConnection(t *testing.T, direct *database.DB, cfg database.Config) 
 		})
 	}
 	t.Run("a connection lost before the commit did nothing and is unavailable", func(t *testing.T) {
+		faults, broken := testkit.Counted(t, "mscoin_database_errors_total", "kind", "unavailable"), testkit.Counted(t, "mscoin_database_errors_total", "kind", "connection")
 		p.arm("UPDATE `account`", true)
 		if err := apply(); errs.KindOf(err) != errs.KindUnavailable {
 			t.Fatalf("got %v", err)
+		}
+		if faults() != 1 || broken() != 1 {
+			t.Errorf("%v transactions and %v connections are counted", faults(), broken())
 		}
 		if amount(t, direct, "a") != 100 || position(t, direct).NextOffset != 0 {
 			t.Fatal("something was committed")
 		}
 	})
 	t.Run("a commit that never arrived has an unknown outcome", func(t *testing.T) {
+		unknown := testkit.Counted(t, "mscoin_database_errors_total", "kind", "unknown outcome")
 		p.arm("\x03COMMIT", false)
 		if err := apply(); errs.KindOf(err) != errs.KindUnknownOutcome || errs.CodeOf(err) != errs.CodeUnknownOutcome {
 			t.Fatalf("got %v", err)
 		}
-		if got := amount(t, direct, "a"); got != 100 {
-			t.Fatalf("a has %d", got)
+		if got := amount(t, direct, "a"); got != 100 || unknown() != 1 {
+			t.Fatalf("a has %d, %v unknown outcomes are counted", got, unknown())
 		}
 	})
 	t.Run("a commit without an answer has an unknown outcome, and the fence makes the repetition safe", func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // slowQuery is when a statement is worth a line in the log.
@@ -45,8 +46,12 @@ func (l *queryLog) Error(ctx context.Context, format string, _ ...any) {
 	logx.WithContext(ctx).Errorf("gorm: %s", format)
 }
 
-// Trace writes a statement that took long.
-func (l *queryLog) Trace(ctx context.Context, begin time.Time, statement func() (string, int64), _ error) {
+// Trace writes a statement that took long, and counts one whose connection broke: reads
+// outside a transaction are counted nowhere else.
+func (l *queryLog) Trace(ctx context.Context, begin time.Time, statement func() (string, int64), err error) {
+	if err != nil && ctx.Err() == nil && isConnectionLost(err) {
+		telemetry.DatabaseError("connection")
+	}
 	took := l.clk.Now().Sub(begin)
 	if took < slowQuery {
 		return

@@ -237,6 +237,7 @@ func TestDB_Tx_Retry(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = db.Close() }()
+		busy, again := testkit.Counted(t, "mscoin_database_errors_total", "kind", "busy"), testkit.Counted(t, "mscoin_database_retries_total")
 		runs := 0
 		done := make(chan error, 1)
 		go func() {
@@ -256,6 +257,9 @@ func TestDB_Tx_Retry(t *testing.T) {
 		err = <-done
 		if runs != 8 || errs.KindOf(err) != errs.KindUnavailable || !errors.Is(err, errDeadlock) {
 			t.Fatalf("%d runs, %v", runs, err)
+		}
+		if busy() != 1 || again() != 7 {
+			t.Errorf("%v failures and %v repetitions are counted", busy(), again())
 		}
 		if total := clk.Now().Sub(time.UnixMilli(0)); total < 100*time.Millisecond || total > time.Second {
 			t.Errorf("waited %v in all", total)

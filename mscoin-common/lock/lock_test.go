@@ -41,9 +41,13 @@ func testLockerObtain(t *testing.T, newRedis testkit.StartRedis) {
 	t.Run("all keys or none", func(t *testing.T) {
 		_, client := newRedis(t)
 		l := lock.New(client, clock.Real())
+		held := testkit.Counted(t, "mscoin_lock_wait_seconds", "result", "held by others")
 		first := obtain(t, l, "b", "a", "b")
 		if _, err := l.Obtain(t.Context(), []string{"c", "b"}, ttl); !errors.Is(err, lock.ErrNotObtained) {
 			t.Fatalf("got %v", err)
+		}
+		if held() != 1 {
+			t.Errorf("%v refusals are counted", held())
 		}
 		other := obtain(t, l, "c") // the refused attempt has not kept it
 		for _, h := range []*lock.Held{first, other} {
@@ -112,8 +116,12 @@ func testLockerObtain(t *testing.T, newRedis testkit.StartRedis) {
 		if err := server.Close(); err != nil {
 			t.Fatal(err)
 		}
+		failed := testkit.Counted(t, "mscoin_lock_wait_seconds", "result", "error")
 		if _, err := lock.New(client, clock.Real()).Obtain(t.Context(), []string{"a"}, ttl); err == nil || errors.Is(err, lock.ErrNotObtained) {
 			t.Errorf("got %v", err)
+		}
+		if failed() != 1 {
+			t.Errorf("%v failures are counted", failed())
 		}
 	})
 }

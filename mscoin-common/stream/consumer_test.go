@@ -130,8 +130,12 @@ func TestConsumer_Faults(t *testing.T) {
 				w := newWorld(t)
 				w.write("A", "B", "A", "B", "A", "B", "A", "C", "A", "A")
 				inject(w, nth, errFault)
+				stumbles := testkit.Counted(t, "mscoin_consumer_errors_total", "consumer", "c")
 				w.mustRun(w.consumer("c", inTopic, outTopic))
 				w.check(10)
+				if stumbles() > 1 || nth == 1 && stumbles() != 1 {
+					t.Errorf("%v errors are counted", stumbles())
+				}
 			})
 			t.Run("a crash is made good by the next start: "+name, func(t *testing.T) {
 				w := newWorld(t)

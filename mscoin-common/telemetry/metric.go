@@ -23,7 +23,7 @@ var (
 	journal  = counter("journal_lines_total", "Lines written to the wallet's journal, those of transactions that were run again included.")
 	lockWait = histogram("lock_wait_seconds", "Time that taking locks in Redis took, by result.", "result")
 
-	databaseErrors  = counter("database_errors_total", "Transactions that failed, by kind of error.", "kind")
+	databaseErrors  = counter("database_errors_total", "Transactions that failed for the database's sake (busy, unavailable, unknown outcome), and statements whose connection broke (connection).", "kind")
 	databaseRetries = counter("database_retries_total", "Transactions that were run again after a deadlock, a lock time-out or a busy database.")
 	kafkaErrors     = counter("kafka_errors_total", "Requests to Kafka that failed, by operation.", "operation")
 	produce         = histogram("kafka_produce_seconds", "Time that a write to Kafka took until all replicas had it, by topic.", "topic")
@@ -39,25 +39,25 @@ var (
 	HaltedSymbols = gauge("halted_symbols", "Symbols at which a consumer stands still.", "consumer")
 	// PendingHolds are holds of which the matcher's records do not speak yet.
 	PendingHolds = gauge("holds_pending", "Holds that no record has spoken of yet, by age: up to 10s, 1m, 1h, or more.", "age")
-	// ReconcileDiscrepancies and ReconcileTime tell of the last reconciliation.
+	// ReconcileDiscrepancies, ReconcileAlarms and ReconcileTime tell of the last reconciliation,
+	// whichever instance has made it.
 	ReconcileDiscrepancies = gauge("reconcile_discrepancies", "Discrepancies that the last reconciliation has found.")
-	ReconcileTime          = gauge("reconcile_finished_timestamp_seconds", "When the last reconciliation has ended.")
+	ReconcileAlarms        = gauge("reconcile_alarms", "Alarms (C10) of the last reconciliation: holds, suspense or records that are too old.")
+	ReconcileTime          = gauge("reconcile_finished_timestamp_seconds", "When the last reconciliation has ended, s since the epoch.")
 	// Connections are those of a database's pool.
 	Connections = gauge("database_connections", "Connections to a database by state: in_use, idle, or max.", "database", "state")
 	// ConnectionWaits is how often somebody waited for a connection.
 	ConnectionWaits = gauge("database_connection_waits", "How often somebody has waited for a free connection, since the start.", "database")
 	// Owned is 1 for a partition that this instance works on.
 	Owned = gauge("partition_owned", "Whether this instance works on a partition.", "service", "partition")
-	// WebSocketClients are the clients of the gateway's streams.
-	WebSocketClients = gauge("websocket_clients", "Clients connected to the gateway's streams.")
 )
 
 // What is rare is there from the beginning: a rate of nothing is no answer.
 func init() {
-	for _, kind := range []string{"busy", "unavailable", "unknown outcome"} {
+	for _, kind := range []string{"busy", "unavailable", "unknown outcome", "connection"} {
 		databaseErrors.WithLabelValues(kind)
 	}
-	for _, operation := range []string{"produce", "bounds"} {
+	for _, operation := range []string{"produce", "fetch", "bounds"} {
 		kafkaErrors.WithLabelValues(operation)
 	}
 	databaseRetries.WithLabelValues()
@@ -135,7 +135,8 @@ func Locked(result string, took time.Duration) {
 	lockWait.WithLabelValues(result).Observe(took.Seconds())
 }
 
-// DatabaseError counts a transaction that failed for a reason of the database's.
+// DatabaseError counts a transaction that failed for a reason of the database's (busy,
+// unavailable, unknown outcome), or a statement whose connection broke (connection).
 func DatabaseError(kind string) { databaseErrors.WithLabelValues(kind).Inc() }
 
 // DatabaseRetry counts a transaction that is run again.

@@ -10,8 +10,10 @@ import (
 	"mscoin/wallet/internal/consumer"
 )
 
-// metrics looks up what is counted nowhere: the connections, how far the settlement is, and
-// the holds that no record has spoken of yet.
+const msPerSecond = 1000
+
+// metrics looks up what is counted nowhere: the connections, how far the settlement is, the
+// holds that no record has spoken of yet, and the last reconciliation.
 func (s *Service) metrics(ctx context.Context, emit telemetry.Emit) error {
 	settled := stream.Watch(consumer.Name, bus.TopicSettle, s.cfg.Partitions, stream.DatabaseStore(s.db), stream.ClientBus(s.bus))
 	pending, err := s.store.PendingHolds(ctx)
@@ -20,5 +22,17 @@ func (s *Service) metrics(ctx context.Context, emit telemetry.Emit) error {
 			emit(telemetry.PendingHolds, float64(count), age)
 		}
 	}
-	return errors.Join(s.db.Watch(s.cfg.Name)(ctx, emit), settled(ctx, emit), err)
+	return errors.Join(s.db.Watch(s.cfg.Name)(ctx, emit), settled(ctx, emit), err, s.reconciled(ctx, emit))
+}
+
+// reconciled tells of the last reconciliation, and nothing before there was one.
+func (s *Service) reconciled(ctx context.Context, emit telemetry.Emit) error {
+	last, err := s.store.LastPass(ctx)
+	if err != nil || last.Number == 0 {
+		return err
+	}
+	emit(telemetry.ReconcileDiscrepancies, float64(last.Found))
+	emit(telemetry.ReconcileAlarms, float64(last.Alarms))
+	emit(telemetry.ReconcileTime, float64(last.AtMs+last.TookMs)/msPerSecond)
+	return nil
 }

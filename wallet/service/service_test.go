@@ -35,6 +35,9 @@ type running struct {
 	redis  string
 	db     database.Config
 	leases lease.Config
+	// reconcileMs is how often the books are reconciled; 0 is the default.
+	reconcileMs int64
+
 	client walletpb.WalletServiceClient
 	stop   func()
 	seq    int64
@@ -51,7 +54,7 @@ func start(t *testing.T, db database.Config) *running {
 func (r *running) config() walletsvc.Config {
 	return walletsvc.Config{
 		ListenOn: "127.0.0.1:0", InternalToken: token, Database: r.db, Kafka: bus.Config{Brokers: []string{r.broker}},
-		Redis: walletsvc.RedisConfig{Addr: r.redis}, Partitions: 1, Lease: r.leases,
+		Redis: walletsvc.RedisConfig{Addr: r.redis}, Partitions: 1, Lease: r.leases, ReconcileEveryMs: r.reconcileMs,
 	}
 }
 
