@@ -90,14 +90,17 @@ func keyOf(ladder uint8, price int64) int64 {
 // Option changes how a Book is made.
 type Option func(*Book)
 
-// WithCapacity makes room for n open orders in advance, so that the book does
-// not grow while it holds no more.
+// WithCapacity makes room for n open orders in advance, and for as many prices
+// and partly filled orders as usually go with them, so that the book hardly ever
+// grows while it holds no more.
 func WithCapacity(n int) Option {
 	return func(b *Book) {
 		n = min(max(n, 0), image.MaxOrders)
 		b.recs = append(make([]record, 0, n+1), record{})
 		b.links = append(make([]links, 0, n+1), links{})
 		b.ids.init(n)
+		b.slab.init(min(n/32, 256) + minPages)
+		b.fills.init(min(n, 1024) + minFills)
 	}
 }
 
@@ -108,8 +111,8 @@ func New(options ...Option) *Book {
 		recs: make([]record, 1, 16), links: make([]links, 1, 16),
 	}
 	b.ids.init(0)
-	b.slab.init(4)
-	b.fills.init()
+	b.slab.init(minPages)
+	b.fills.init(minFills)
 	b.waits.init()
 	for i := range b.lads {
 		l := &b.lads[i]

@@ -68,6 +68,8 @@ type pageSlab struct {
 	cache    [4][cacheSize]uint32 // of the ladders: page key to page
 }
 
+const minPages = 4
+
 func (s *pageSlab) init(pages int) {
 	s.pages = append(make([]page, 0, pages+1), page{key: noPage})
 	s.nodes = append(make([]node, 0, pages+1), node{})

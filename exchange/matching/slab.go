@@ -18,7 +18,9 @@ type fillSlab struct {
 	free uint32
 }
 
-func (s *fillSlab) init() { s.all = make([]fill, 1, 4) }
+const minFills = 4
+
+func (s *fillSlab) init(n int) { s.all = make([]fill, 1, n+1) }
 
 func (s *fillSlab) get(f fill) uint32 {
 	i := s.free
