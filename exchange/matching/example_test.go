@@ -44,9 +44,7 @@ func BenchmarkBook_Apply(b *testing.B) {
 		stepCommand(&steps[i], &c)
 		commands = append(commands, c)
 	}
-	rules := &matching.Command{Op: matching.OpSetRules, Rules: &matching.Rules{
-		BaseUnitsPerLot: 1000, QuoteUnitsPerTickLot: 10, MaxPrice: 1 << 40, MaxQty: 1 << 20,
-	}}
+	rules := stepRules()
 	out := make([]matching.Event, 0, 1024)
 	var book *matching.Book
 	i := len(commands)
