@@ -124,6 +124,10 @@ test-stack: ## try stacks of real servers: settings, kill -9, loss of a broker, 
 bench-matching: ## measure the order book against its floor and its rivals
 	@cd exchange/matching/bench && go run .
 
+.PHONY: mutants-matching
+mutants-matching: ## take each rule out of the order book and see its test turn red (RUN=regexp: only these rules)
+	@go run ./tools/mutants $(if $(RUN),-run '$(RUN)')
+
 .PHONY: bench-settlement
 bench-settlement: ## measure the settlement against a loop of one order at a time, on the same servers
 	@go run ./wallet/bench $(BENCH_FLAGS)

@@ -33,7 +33,7 @@ func engines() map[string]func() matching.Engine {
 //
 // Commands (a member is a letter, prices in ticks, quantities in lots):
 //
-//	rules base=1 quote=1 maxprice=1000 maxqty=100 up=0 down=0 fills=0 open=0
+//	rules base=1 quote=1 maxprice=1000 maxqty=100 up=0 down=0 fills=1000 open=0
 //	buy 1 a 5 @ 100 [gtc|ioc|fok|post] [stp=none|taker|maker|both|dec] [fee=maker/taker] [hold=n]
 //	sell 2 b 5 market [quote=n] [hold=n]            (5 may be 0)
 //	sell 3 b 5 @ 90 stop-loss=95 | take-profit=110  (or market in place of @ 90)
@@ -288,7 +288,10 @@ func parseCommand(line string) (*matching.Command, error) {
 }
 
 func (p *parser) rules() *matching.Rules {
-	r := &matching.Rules{BaseUnitsPerLot: 1, QuoteUnitsPerTickLot: 1, MaxPrice: 1_000_000, MaxQty: 1_000_000}
+	r := &matching.Rules{
+		BaseUnitsPerLot: 1, QuoteUnitsPerTickLot: 1, MaxPrice: 1_000_000, MaxQty: 1_000_000,
+		MaxFillsPerCommand: 1000, // more than any scenario needs: a faulty book that goes round and round fails it
+	}
 	for len(p.words) > 0 {
 		key, text, _ := strings.Cut(p.next(), "=")
 		n := p.num(text)
