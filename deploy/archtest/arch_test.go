@@ -12,7 +12,7 @@ import (
 
 // pureStdlib is all that a pure package may take from the standard library.
 var pureStdlib = []string{
-	"bytes", "cmp", "crypto/sha256", "encoding/binary", "errors", "fmt", "hash/crc32", "iter", "maps", "math", "math/big",
+	"bytes", "cmp", "crypto/sha256", "encoding/binary", "errors", "fmt", "hash", "hash/crc32", "iter", "maps", "math", "math/big",
 	"math/bits", "net/mail", "net/netip", "slices", "strconv", "strings", "unicode", "unicode/utf8", "unsafe",
 }
 

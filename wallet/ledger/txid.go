@@ -22,3 +22,6 @@ func SettlementTx(symbolNumber, seq int64) (int64, error) {
 	}
 	return FirstSettlementTx | symbolNumber<<seqBits | seq, nil
 }
+
+// SymbolOfTx returns the symbol's number in the id of a settlement.
+func SymbolOfTx(txID int64) int64 { return (txID - FirstSettlementTx) >> seqBits }

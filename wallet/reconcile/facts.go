@@ -14,6 +14,7 @@ type Line struct {
 	Seq          int64
 	OrderID      int64
 	Reason       ledger.Reason
+	Ref          string
 	TimeMs       int64
 }
 

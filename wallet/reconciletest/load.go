@@ -137,9 +137,11 @@ func Unlock(ctx context.Context, wallet *database.DB) error {
 		return nil
 	}
 	return wallet.Tx(ctx, func(tx *database.Tx) error {
-		for _, name := range [...]string{"wallet_journal_no_update", "wallet_journal_no_delete", "wallet_deposit_no_update", "wallet_deposit_no_delete"} {
-			if err := tx.DB().Exec("DROP TRIGGER IF EXISTS " + name).Error; err != nil {
-				return err
+		for _, table := range [...]string{"wallet_journal", "wallet_deposit", "wallet_seal", "wallet_seal_segment"} {
+			for _, what := range [...]string{"_no_update", "_no_delete"} {
+				if err := tx.DB().Exec("DROP TRIGGER IF EXISTS " + table + what).Error; err != nil {
+					return err
+				}
 			}
 		}
 		return nil

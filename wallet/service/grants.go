@@ -11,9 +11,9 @@ import (
 // its migrations make.
 var tables = []string{
 	"coin", "consumer_position", "halt_decision", "id_block", "lease", "lease_instance", "member_wallet",
-	"parked_record", "schema_migration", "symbol_halt", "symbol_position", "wallet_deposit", "wallet_hold",
+	"parked_record", "schema_migration", "symbol_halt", "symbol_position", "wallet_closed", "wallet_deposit", "wallet_hold",
 	"wallet_journal", "wallet_reconcile_pass", "wallet_reconciled", "wallet_reconciled_coin",
-	"wallet_reconciled_symbol", "wallet_stop", "wallet_suspense", "wallet_symbol",
+	"wallet_reconciled_symbol", "wallet_seal", "wallet_seal_segment", "wallet_stop", "wallet_suspense", "wallet_symbol",
 }
 
 // Grants returns the statements that give a user of MySQL or MariaDB what the service

@@ -81,7 +81,7 @@ func TestJournal_InsertOnly(t *testing.T) {
 		}
 		text := strings.Join(walletsvc.Grants("'u'@'h'", "d"), "\n")
 		for _, name := range names {
-			insertOnly := name == "wallet_journal" || name == "wallet_deposit"
+			insertOnly := slices.Contains([]string{"wallet_journal", "wallet_deposit", "wallet_seal", "wallet_seal_segment"}, name)
 			if granted := strings.Contains(text, "`d`.`"+name+"`"); granted == insertOnly {
 				t.Errorf("%s: granted changes: %v", name, granted)
 			}

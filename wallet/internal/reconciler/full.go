@@ -28,6 +28,8 @@ type Result struct {
 	Took    time.Duration
 	// BooksOnly says that there was no order store to compare with.
 	BooksOnly bool
+	// Seal is the last seal of the journal's days, nil when none is sealed.
+	Seal *reconcile.Seal
 }
 
 // Full compares all books of the wallet with the order store. Both are data sources,
@@ -59,6 +61,7 @@ func Full(ctx context.Context, walletSource, orderSource string, clk clock.Clock
 	if r.Report, err = p.run(); err != nil {
 		return nil, err
 	}
+	r.Seal = p.seal
 	r.Settled, r.BooksOnly, r.Took = p.frame.Settled, p.frame.BooksOnly, clk.Now().Sub(begin)
 	return r, nil
 }
@@ -75,6 +78,7 @@ type pass struct {
 	books  books
 	orders *orders // nil without an order store
 	seed   [2]uint64
+	seal   *reconcile.Seal // the last one, after run
 }
 
 func (p *pass) readWalletFrame(nowMs int64) (scales map[string]int64, err error) {
@@ -99,6 +103,10 @@ func (p *pass) readOrderFrame() (err error) {
 // run reads both snapshots side by side and, when something differs, the suspects
 // once more.
 func (p *pass) run() (reconcile.Report, error) {
+	sealed, err := p.books.readSeals(p.frame)
+	if err != nil {
+		return reconcile.Report{}, fmt.Errorf("wallet: %w", err)
+	}
 	sketch := reconcile.NewSketch(p.frame, p.seed)
 	type read struct {
 		sketch *reconcile.Sketch
@@ -113,7 +121,7 @@ func (p *pass) run() (reconcile.Report, error) {
 			stored <- read{s, unsure, err}
 		}()
 	}
-	err := sketch.ReadBooks(p.books)
+	err = sketch.ReadBooks(sealed)
 	var other read
 	if p.orders != nil {
 		other = <-stored
@@ -131,6 +139,14 @@ func (p *pass) run() (reconcile.Report, error) {
 		sketch.Merge(other.sketch)
 	}
 	report, suspects := sketch.Finish()
+	seals, err := sealed.end()
+	if err != nil {
+		return reconcile.Report{}, fmt.Errorf("compare seals: %w", err)
+	}
+	report.Join(&seals)
+	if head, ok := sealed.check.Head(); ok {
+		p.seal = &head
+	}
 	if suspects == nil {
 		return report, nil
 	}

@@ -67,6 +67,9 @@ func (c *changes) run() error {
 	if err := c.ages(); err != nil {
 		return err
 	}
+	if err := c.sealAge(); err != nil {
+		return err
+	}
 	return c.everything()
 }
 

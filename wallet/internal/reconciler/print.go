@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -44,6 +45,9 @@ func (r *Result) Text(out io.Writer) error {
 	}
 	for _, symbol := range slices.Sorted(maps.Keys(r.Settled)) {
 		p("settled\t%s up to record %d\n", symbol, r.Settled[symbol].Seq)
+	}
+	if s := r.Seal; s != nil {
+		p("sealed\tthe journal up to %s, last seal %x\n", reconcile.DayName(s.Day), s.Hash)
 	}
 	p("as of\t%s, in %.1f s\n", when(r.At.UnixMilli()), r.Took.Seconds())
 	p("\nCOIN\tAVAILABLE\tHELD\tFEES\tSUSPENSE\tWORLD\tSUM\n")
@@ -98,6 +102,10 @@ func (r *Result) JSON(out io.Writer) error {
 		settled[symbol] = p.Seq
 	}
 	report := r.Report
+	day, seal := "", ""
+	if r.Seal != nil {
+		day, seal = reconcile.DayName(r.Seal.Day), hex.EncodeToString(r.Seal.Hash[:])
+	}
 	if report.Discrepancies == nil {
 		report.Discrepancies = []reconcile.Discrepancy{}
 	}
@@ -113,6 +121,8 @@ func (r *Result) JSON(out io.Writer) error {
 		BooksOnly bool             `json:"booksOnly"`
 		Settled   map[string]int64 `json:"settled"`
 		Scales    map[string]int64 `json:"scales"`
+		SealedDay string           `json:"sealedDay,omitempty"`
+		Seal      string           `json:"seal,omitempty"`
 		reconcile.Report
-	}{report.Found == 0, r.At.UnixMilli(), r.Took.Milliseconds(), r.BooksOnly, settled, r.Scales, report})
+	}{report.Found == 0, r.At.UnixMilli(), r.Took.Milliseconds(), r.BooksOnly, settled, r.Scales, day, seal, report})
 }

@@ -19,9 +19,13 @@ import (
 type Store interface {
 	LastPass(ctx context.Context) (app.Pass, error)
 	SavePass(ctx context.Context, p *app.Pass) (saved bool, err error)
+	// CloseDay sees to it that nothing but settlements is written with an earlier time.
+	CloseDay(ctx context.Context, untilMs int64) error
+	SaveSeal(ctx context.Context, s *reconcile.Seal, segments []reconcile.Segment) (saved bool, err error)
 }
 
-// Reconciler reconciles what has changed, again and again, while the service runs. It
+// Reconciler reconciles what has changed, again and again, while the service runs, and
+// seals each day of the journal when it has ended. It
 // stops withdrawals where something does not fit, and repairs nothing.
 type Reconciler struct {
 	db    *database.DB
@@ -42,6 +46,11 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		if _, err := r.Pass(ctx); err != nil && ctx.Err() == nil {
 			logx.Errorf("reconciliation: %v", err)
 		}
+		if seal, err := r.Seal(ctx); err != nil && ctx.Err() == nil {
+			logx.Errorf("reconciliation: seal: %v", err)
+		} else if seal != nil {
+			logx.Infof("journal of %s is sealed: %d lines, %x", reconcile.DayName(seal.Day), seal.Lines, seal.Hash)
+		}
 		if err := clock.Sleep(ctx, r.clk, r.every); err != nil {
 			return err
 		}
@@ -61,7 +70,7 @@ func (r *Reconciler) Pass(ctx context.Context) (*app.Pass, error) {
 	p := &app.Pass{Number: before.Number + 1, AtMs: now}
 	var c changes
 	err = r.db.SnapshotRows(ctx, func(q database.Queryer) error {
-		pass := pass{books: books{&snapshot{ctx: ctx, tx: q, names: map[string]string{}}}}
+		pass := pass{books: books{newSnapshot(ctx, q)}}
 		if _, err := pass.readWalletFrame(now); err != nil {
 			return err
 		}

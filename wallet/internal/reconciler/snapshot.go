@@ -39,7 +39,11 @@ func openSnapshot(ctx context.Context, source string) (_ *snapshot, closer func(
 		_ = tx.Rollback() // nothing was written
 		return db.Close()
 	}
-	return &snapshot{ctx: ctx, tx: tx, names: map[string]string{}}, closer, nil
+	return newSnapshot(ctx, tx), closer, nil
+}
+
+func newSnapshot(ctx context.Context, tx database.Queryer) *snapshot {
+	return &snapshot{ctx: ctx, tx: tx, names: map[string]string{}}
 }
 
 func open(source string) (*sql.DB, sql.TxOptions, error) {

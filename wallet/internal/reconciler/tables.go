@@ -53,7 +53,7 @@ func (b books) Transfers(yield func(reconcile.Transfer)) error {
 	})
 }
 
-const lineColumns = "SELECT tx_id, line, account, member_id, coin, amount, account_seq, balance_after, symbol, seq, order_id, kind, time FROM wallet_journal"
+const lineColumns = "SELECT tx_id, line, account, member_id, coin, amount, account_seq, balance_after, symbol, seq, order_id, kind, ref, time FROM wallet_journal"
 
 // Lines implements reconcile.Books.
 func (b books) Lines(yield func(*reconcile.Line)) error {
@@ -62,10 +62,10 @@ func (b books) Lines(yield func(*reconcile.Line)) error {
 
 func (b books) lines(query string, yield func(*reconcile.Line), args ...any) error {
 	var l reconcile.Line
-	var account, coin, symbol, reason sql.RawBytes
+	var account, coin, symbol, reason, ref sql.RawBytes
 	return b.each(query, func(rows *sql.Rows) error {
 		if err := rows.Scan(&l.TxID, &l.Line, &account, &l.Account.MemberID, &coin, &l.Amount, &l.AccountSeq, &l.BalanceAfter,
-			&symbol, &l.Seq, &l.OrderID, &reason, &l.TimeMs); err != nil {
+			&symbol, &l.Seq, &l.OrderID, &reason, &ref, &l.TimeMs); err != nil {
 			return err
 		}
 		kind, err := ledger.ParseAccountKind(b.name(account))
@@ -73,7 +73,10 @@ func (b books) lines(query string, yield func(*reconcile.Line), args ...any) err
 			return err
 		}
 		l.Account.Kind, l.Account.Coin = kind, b.name(coin)
-		l.Symbol, l.Reason = b.name(symbol), ledger.Reason(b.name(reason))
+		l.Symbol, l.Reason, l.Ref = b.name(symbol), ledger.Reason(b.name(reason)), ""
+		if len(ref) > 0 {
+			l.Ref = string(ref) // every one is another: not kept
+		}
 		yield(&l)
 		return nil
 	}, args...)

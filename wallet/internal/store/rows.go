@@ -196,6 +196,9 @@ func (b *batch) writeSettled(found map[int64]*hold, holds settlement.Holds) erro
 
 // writeJournal appends lines.
 func (b *batch) writeJournal(lines []ledger.Line) error {
+	if err := b.keepDays(lines); err != nil {
+		return err
+	}
 	telemetry.Journal(len(lines))
 	return b.insert(journalTable, len(lines), func(args []any, i int) []any {
 		l := &lines[i]

@@ -10,6 +10,7 @@ package store
 import (
 	"context"
 	"embed"
+	"sync"
 
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
@@ -40,9 +41,13 @@ func Migrate(ctx context.Context, db *database.DB) error {
 }
 
 // InsertOnly are the tables whose rows are never changed nor removed.
-func InsertOnly() []string { return []string{"wallet_deposit", "wallet_journal"} }
+func InsertOnly() []string {
+	return []string{"wallet_deposit", "wallet_journal", "wallet_seal", "wallet_seal_segment"}
+}
 
 const (
+	// txIDs is the name of the transaction ids.
+	txIDs = "wallet_tx"
 	// idBlock is how many transaction ids are leased at once.
 	idBlock = 10_000
 	// rowsPerQuery bounds the keys of one SELECT: SQLite takes 32,766 parameters.
@@ -60,21 +65,24 @@ const (
 type Store struct {
 	db    *database.DB
 	clk   clock.Clock
-	ids   *idgen.Gen
 	fault func(step string) error // tests only: fails before a statement
+
+	idsMu      sync.Mutex
+	ids        *idgen.Gen
+	idsSinceMs int64
 }
 
 // New returns the store over a migrated database.
 func New(db *database.DB, clk clock.Clock) *Store {
-	return &Store{db: db, clk: clk, ids: idgen.New(db, clk, "wallet_tx", idBlock)}
+	return &Store{db: db, clk: clk}
 }
 
 // nextTxIDs leases n transaction ids. It must be called outside a transaction: with
 // SQLite a lease inside one would wait for itself.
 func (s *Store) nextTxIDs(ctx context.Context, n int) ([]int64, error) {
-	ids := make([]int64, n)
+	ids, gen := make([]int64, n), s.generator()
 	for i := range ids {
-		id, err := s.ids.Next(ctx)
+		id, err := gen.Next(ctx)
 		if err != nil {
 			return nil, err
 		}
