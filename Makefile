@@ -8,6 +8,9 @@ export CGO_ENABLED ?= 0
 # services find each other by address or DNS.
 export GOFLAGS := $(GOFLAGS) -tags=no_k8s
 
+# The order book is compiled with a profile of itself (exchange/matching/README.md).
+PGO := -gcflags=mscoin/exchange/matching=-pgoprofile=$(CURDIR)/exchange/matching/bench/default.pgo
+
 STACK := go run ./deploy/stack
 # STACK_RUN is what programs run under that talk to a running exchange: nothing for the
 # one of `make run`, the stack's environment with ON=stack.
@@ -36,12 +39,12 @@ clean: ## remove built programs (never data)
 ##@ Develop
 .PHONY: build
 build: bin/mscoin ## build the all-in-one program and every service into ./bin
-	@for s in $(SERVICES); do go build -o bin/$$s ./$$s; done
+	@for s in $(SERVICES); do go build $(PGO) -o bin/$$s ./$$s; done
 	@go build -o bin/mscoin-admin ./deploy/admin
 
 .PHONY: bin/mscoin
 bin/mscoin:
-	@go build -o bin/mscoin ./deploy/allinone
+	@go build $(PGO) -o bin/mscoin ./deploy/allinone
 
 .PHONY: test
 test: ## run every test that this machine can, and tell which were left out (ON=stack: with the stack's servers)

@@ -39,7 +39,6 @@ type ours struct {
 	book          *matching.Book
 	place, cancel matching.Command
 	out           []matching.Event
-	trades        int
 }
 
 func newOurs(capacity int) Runner {

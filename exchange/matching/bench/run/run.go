@@ -11,7 +11,6 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"time"
 
 	"mscoin/exchange/matching/internal/workload"
 )
@@ -25,6 +24,10 @@ type bench struct {
 	seed   uint64
 }
 
+// room is what a book is made for that is to hold so many orders: the workloads
+// hover about that number.
+func room(resting int) int { return resting + resting/64 + 1000 }
+
 // Main runs the benchmark and returns the exit code.
 func Main(args []string, out io.Writer, rivals ...Rival) int {
 	b := &bench{out: out}
@@ -33,8 +36,20 @@ func Main(args []string, out io.Writer, rivals ...Rival) int {
 	flags.IntVar(&b.steps, "steps", 2_000_000, "commands after the book has been filled")
 	flags.Uint64Var(&b.seed, "seed", 1, "seed of the workload")
 	quick := flags.Bool("quick", false, "base and deep only")
+	profile := flags.String("profile", "", "only write a CPU profile of the book under the base workload to this file")
 	if err := flags.Parse(args); err != nil {
 		return 2
+	}
+	if b.rounds < 1 || b.steps < 1 {
+		b.printf("rounds and steps must be positive\n")
+		return 2
+	}
+	if *profile != "" {
+		if err := b.profile(*profile); err != nil {
+			b.printf("%v\n", err)
+			return 1
+		}
+		return 0
 	}
 	b.printf("%d commands, %d rounds in turn, seed %d, %s %s/%s\n", b.steps, b.rounds, b.seed,
 		runtime.Version(), runtime.GOOS, runtime.GOARCH)
@@ -46,7 +61,9 @@ func Main(args []string, out io.Writer, rivals ...Rival) int {
 	base := b.compare(shapes[0], rivals)
 	deep := b.compare(shapes[1], rivals)
 	if !*quick {
-		b.latency(shapes[0], shapes[1], shapes[2])
+		for _, shape := range shapes[:3] {
+			b.latency(shape)
+		}
 		b.growth()
 	}
 	b.printf("base: %.2f x floor\n", base)
@@ -130,7 +147,7 @@ func (b *bench) compare(shape workload.Shape, rivals []Rival) float64 {
 	for _, r := range rivals {
 		all = append(all, &series{name: r.Name})
 	}
-	capacity := shape.Resting + shape.Resting/4 + 1000
+	capacity := room(shape.Resting)
 	for range b.rounds {
 		floor.Reset()
 		all[0].once(floor, steps, preload)
@@ -148,96 +165,4 @@ func (b *bench) compare(shape workload.Shape, rivals []Rival) float64 {
 			float64(s.gcs)/float64(b.rounds))
 	}
 	return all[1].over(all[0])
-}
-
-// growth compares the book with itself at sizes from 1k to 1M.
-func (b *bench) growth() {
-	shapes := []workload.Shape{
-		{Name: "1k", Resting: 1_000},
-		{Name: "10k", Resting: 10_000},
-		{Name: "100k", Resting: 100_000, Wide: 8_192},
-		{Name: "1M", Resting: 1_000_000, Wide: 32_768},
-	}
-	b.printf("\n%-6s %12s %12s %10s %12s\n", "growth", "ns (median)", "ns (least)", "x 1k", "heap MB")
-	var first float64
-	for _, shape := range shapes {
-		shape.Steps, shape.IDs = b.steps, "gaps"
-		steps, preload := workload.Generate(shape, b.seed)
-		var s series
-		for range max(3, b.rounds/3) {
-			s.once(newOurs(shape.Resting+shape.Resting/16+1000), steps, preload)
-		}
-		least := s.leastNs(len(steps) - preload)
-		if first == 0 {
-			first = least
-		}
-		b.printf("%-6s %12.1f %12.1f %10.2f %12.1f\n", shape.Name, median(s.ns), least, least/first, heapOf(shape.Resting, steps))
-	}
-}
-
-// heapOf is the heap that a book takes for the steps, in MB: what is gone when
-// the book is.
-func heapOf(resting int, steps []Step) float64 {
-	r := newOurs(resting + resting/16 + 1000)
-	for i := range steps {
-		r.Do(i, &steps[i])
-	}
-	var with, without runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&with)
-	runtime.KeepAlive(r)
-	r = nil
-	runtime.GC()
-	runtime.ReadMemStats(&without)
-	return (float64(with.HeapAlloc) - float64(without.HeapAlloc)) / 1e6
-}
-
-// latency prints the quantiles of each command's least time over the rounds,
-// and of the cancels alone.
-func (b *bench) latency(shapes ...workload.Shape) {
-	b.printf("\n%-6s %10s %6s %6s %6s %6s %6s %14s (ns, least of %d rounds, clock included)\n", "", "", "p50", "p90", "p99",
-		"p99.9", "p99.99", "mean of cancel", b.rounds)
-	for _, shape := range shapes {
-		steps, preload := workload.Generate(shape, b.seed)
-		floor := workload.NewFloor(steps)
-		capacity := shape.Resting + shape.Resting/4 + 1000
-		b.quantiles(shape.Name, "floor", steps, preload, func() Runner { floor.Reset(); return floor })
-		b.quantiles("", "Book", steps, preload, func() Runner { return newOurs(capacity) })
-	}
-}
-
-func (b *bench) quantiles(shape, name string, steps []Step, preload int, fresh func() Runner) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	least := make([]int64, len(steps)-preload)
-	perTick := 0.0
-	for round := range b.rounds {
-		r := fresh()
-		for i := range preload {
-			r.Do(i, &steps[i])
-		}
-		runtime.GC()
-		wall, begin := time.Now(), ticks()
-		last := begin
-		for i := preload; i < len(steps); i++ {
-			r.Do(i, &steps[i])
-			now := ticks()
-			if d := now - last; round == 0 || d < least[i-preload] {
-				least[i-preload] = d
-			}
-			last = now
-		}
-		perTick = float64(time.Since(wall).Nanoseconds()) / float64(last-begin)
-	}
-	var cancels, sum float64
-	for i := range least {
-		if steps[preload+i].Kind == Cancel {
-			cancels++
-			sum += float64(least[i])
-		}
-	}
-	slices.Sort(least)
-	at := func(q float64) float64 { return float64(least[int(q*float64(len(least)-1))]) * perTick }
-	b.printf("%-6s %10s %6.0f %6.0f %6.0f %6.0f %6.0f %14.1f\n", shape, name, at(.5), at(.9), at(.99), at(.999), at(.9999),
-		sum/max(cancels, 1)*perTick)
 }
