@@ -10,6 +10,7 @@ import (
 
 	"github.com/zeromicro/go-zero/core/logx"
 
+	"mscoin/exchange/internal/sequencer/snapshot"
 	eventpb "mscoin/grpc-common/gen/event/v1"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/stream"
@@ -40,7 +41,7 @@ func Refusal(err error) bool {
 	}
 	return slices.ContainsFunc([]error{
 		ErrCommandLogTruncated, ErrCommandLogLost, ErrOutputLost, ErrDiverged, ErrDatabaseLost,
-		ErrWrongDecision, ErrUnknownFlag,
+		ErrWrongDecision, ErrUnknownFlag, snapshot.ErrDamaged,
 	},
 		func(refusal error) bool { return errors.Is(err, refusal) })
 }
@@ -85,10 +86,8 @@ func (s *Sequencer) inspect(ctx context.Context) (*plan, error) {
 	if outEnd > 0 && outFirst == outEnd {
 		return nil, fmt.Errorf("%w: %s/%d holds nothing before its end at offset %d", ErrOutputLost, bus.TopicCompleted, p, outEnd)
 	}
-	if outEnd > 0 {
-		if pl.last, pl.lastHash, err = s.readLast(ctx, outEnd-1); err != nil {
-			return nil, err
-		}
+	if pl.last, pl.lastHash, err = s.readLast(ctx, outFirst, outEnd); err != nil {
+		return nil, err
 	}
 	first, end, err := s.inspectCommands(ctx, applied.NothingListed)
 	if err != nil {
@@ -96,8 +95,8 @@ func (s *Sequencer) inspect(ctx context.Context) (*plan, error) {
 	}
 	pl.commandEnd = end
 	if pl.last != nil && pl.last.CommandOffset >= pl.commandEnd {
-		return nil, fmt.Errorf("%w: %s/%d ends at offset %d, but record %d of %s at offset %d of %s answers command offset %d",
-			ErrCommandLogLost, bus.TopicCommands, p, pl.commandEnd, pl.last.Seq, pl.last.Symbol, outEnd-1, bus.TopicCompleted, pl.last.CommandOffset)
+		return nil, fmt.Errorf("%w: %s/%d ends at offset %d, but record %d of %s in %s answers command offset %d",
+			ErrCommandLogLost, bus.TopicCommands, p, pl.commandEnd, pl.last.Seq, pl.last.Symbol, bus.TopicCompleted, pl.last.CommandOffset)
 	}
 	return pl, s.start(ctx, pl, stored, first)
 }
@@ -123,21 +122,45 @@ func (s *Sequencer) inspectCommands(ctx context.Context, nothingListed bool) (fi
 	return first, end, nil
 }
 
-func (s *Sequencer) readLast(ctx context.Context, offset int64) (*eventpb.RecordBody, []byte, error) {
-	p := s.cfg.Partition
-	msg, err := s.cfg.Log.ReadOne(ctx, bus.TopicCompleted, p, offset)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read last record: %w", err)
+// readLast returns the newest record of the output that answers a command of this
+// partition, nil if there is none. What cannot be read, or belongs elsewhere, is passed
+// by: the consumers halt the symbol of its key (MONEY-SAFETY H16). Should it have taken
+// the place of a record, then that record's command counts as unanswered, and is answered.
+func (s *Sequencer) readLast(ctx context.Context, first, end int64) (*eventpb.RecordBody, []byte, error) {
+	for to, n := end, int64(1); to > first; n = min(2*n, lookBack) {
+		from := max(first, to-n)
+		msgs, err := s.readOutput(ctx, from, to)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read last record: %w", err)
+		}
+		for _, msg := range slices.Backward(msgs) {
+			e, err := stream.OpenMessage(msg)
+			if err == nil && int(e.Body.CommandPartition) == s.cfg.Partition {
+				return e.Body, e.Hash, nil
+			}
+			logx.Errorf("sequencer of partition %d: %s at offset %d is no record of it: %v", s.cfg.Partition, bus.TopicCompleted, msg.Offset, err)
+		}
+		to = from
 	}
-	e, err := stream.OpenMessage(msg)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %s/%d offset %d: %w", ErrDiverged, bus.TopicCompleted, p, offset, err)
+	return nil, nil, nil
+}
+
+// readOutput returns the messages from ≤ offset < to of the output, which must be there.
+func (s *Sequencer) readOutput(ctx context.Context, from, to int64) ([]bus.Message, error) {
+	sub := s.cfg.Log.Subscribe(bus.TopicCompleted, s.cfg.Partition, from)
+	defer sub.Close()
+	var all []bus.Message
+	for n := to - from; int64(len(all)) < n; {
+		msgs, err := sub.Fetch(ctx, int(n)-len(all), idleWait)
+		if err != nil {
+			return nil, err
+		}
+		if len(msgs) == 0 {
+			return nil, fmt.Errorf("%s/%d has no record at offset %d yet", bus.TopicCompleted, s.cfg.Partition, from+int64(len(all)))
+		}
+		all = append(all, msgs...)
 	}
-	if int(e.Body.CommandPartition) != p {
-		return nil, nil, fmt.Errorf("%w: %s/%d offset %d answers a command of partition %d",
-			ErrDiverged, bus.TopicCompleted, p, offset, e.Body.CommandPartition)
-	}
-	return e.Body, e.Hash, nil
+	return all, nil
 }
 
 // replay rebuilds the state up to the last published command, and on until the

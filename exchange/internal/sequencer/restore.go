@@ -3,7 +3,6 @@ package sequencer
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 
@@ -82,8 +81,9 @@ func (s *Sequencer) followers(ctx context.Context, applied Positions) ([]Followe
 }
 
 // start puts the machine where the replay begins: at the newest snapshot that every
-// consumer has reached and whose checks pass, or at offset 0 (MONEY-SAFETY H6). A log
-// that is not the one that the snapshots were taken of is refused.
+// consumer has reached, or at offset 0 (MONEY-SAFETY H6). Refused are a log that is not
+// the one that the snapshots were taken of, and a damaged snapshot: what has changed one
+// row may have changed others, and somebody has to look before money depends on it.
 func (s *Sequencer) start(ctx context.Context, pl *plan, stored []snapshot.Info, first int64) error {
 	why := "there is no snapshot"
 	for i := range stored {
@@ -99,21 +99,20 @@ func (s *Sequencer) start(ctx context.Context, pl *plan, stored []snapshot.Info,
 			}
 			continue
 		}
+		state, err := s.open(ctx, info)
+		if err != nil {
+			return fmt.Errorf("%s: %w", where, err)
+		}
 		ahead, err := pl.ahead(info, first > 0 && (i+1 == len(stored) || stored[i+1].Next-1 < first))
 		if err != nil {
 			return fmt.Errorf("%w (%s)", err, where)
 		}
 		if ahead == "" {
-			err = s.restore(ctx, info)
-			if err == nil {
-				logx.Infof("sequencer of partition %d: starts from the %s", s.cfg.Partition, where)
-				return s.checkLast(pl)
-			}
-			if !errors.Is(err, snapshot.ErrDamaged) {
+			if err := s.restore(state, info.StateHash); err != nil {
 				return fmt.Errorf("%s: %w", where, err)
 			}
-			ahead = err.Error()
-			logx.Errorf("sequencer of partition %d: %s is not usable, falling back: %s", s.cfg.Partition, where, ahead)
+			logx.Infof("sequencer of partition %d: starts from the %s", s.cfg.Partition, where)
+			return s.checkLast(pl)
 		}
 		why = where + ": " + ahead
 	}
@@ -175,13 +174,18 @@ func reached(info *snapshot.Info, followers []Follower) (ahead string, err error
 	return "", nil
 }
 
-// restore makes the snapshot's state the machine's.
-func (s *Sequencer) restore(ctx context.Context, info *snapshot.Info) error {
+// open returns the state of a snapshot, checked against its row.
+func (s *Sequencer) open(ctx context.Context, info *snapshot.Info) (*snapshot.State, error) {
 	image, err := s.cfg.Snapshots.SnapshotImage(ctx, info.Partition, info.Next)
 	if err != nil {
-		return fmt.Errorf("load image: %w", err)
+		return nil, fmt.Errorf("load image: %w", err)
 	}
-	m, err := restored(info, image, s.cfg.NewEngine)
+	return info.Open(image)
+}
+
+// restore makes a snapshot's state the machine's.
+func (s *Sequencer) restore(state *snapshot.State, hash []byte) error {
+	m, err := RestoreMachine(state, hash, s.cfg.NewEngine)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ const (
 	replayBatch = 8192
 	// maxBatchBytes bounds the records of one write; a single larger record goes alone.
 	maxBatchBytes = 1 << 20
+	// lookBack is how many records a boot reads at once in search of the last one.
+	lookBack = 512
 	// idleWait is how long a fetch waits for a command.
 	idleWait = time.Second
 )

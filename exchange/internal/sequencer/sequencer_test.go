@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -228,18 +229,20 @@ func positionsAt(t *testing.T, l *fakeLog, next int64) Positions {
 	return at
 }
 
+// written returns logs with 1 + 5 commands, all published.
+func written(t *testing.T) *fakeLog {
+	t.Helper()
+	l := newFakeLog()
+	l.command(rules(btc, "BTC", "USDT"))
+	for i := range int64(5) {
+		l.command(&eventpb.Command{CommandId: 10 + i, Symbol: btc, Body: &eventpb.Command_Place{Place: placing(10+i, 1, sell, (100+i)*usdt, bitcoin)}})
+	}
+	finish(t, l, Positions{}, nil)
+	return l
+}
+
 func TestSequencer_Boot(t *testing.T) {
 	logx.Disable()
-	// written returns logs with 1 + 5 commands, all published.
-	written := func(t *testing.T) *fakeLog {
-		l := newFakeLog()
-		l.command(rules(btc, "BTC", "USDT"))
-		for i := range int64(5) {
-			l.command(&eventpb.Command{CommandId: 10 + i, Symbol: btc, Body: &eventpb.Command_Place{Place: placing(10+i, 1, sell, (100+i)*usdt, bitcoin)}})
-		}
-		finish(t, l, Positions{}, nil)
-		return l
-	}
 	boot := func(t *testing.T, l *fakeLog, at Positions) (*Sequencer, error) {
 		t.Helper()
 		s := sequencerOf(l, at)
@@ -307,6 +310,50 @@ func TestSequencer_Boot(t *testing.T) {
 			t.Errorf("%d records, %v", len(got), err)
 		}
 	})
+	for name, poison := range poisons(t) {
+		t.Run("poison at the end of the output keeps nobody from starting (H16): "+name, func(t *testing.T) {
+			for _, times := range []int{1, 3, 2 * lookBack} {
+				l := written(t)
+				at := positionsAt(t, l, 4)
+				for range times {
+					l.append(bus.TopicCompleted, poison)
+				}
+				before := l.len(bus.TopicCompleted)
+				if _, err := boot(t, l, at); err != nil {
+					t.Fatalf("%d times: %v", times, err)
+				}
+				if n := l.len(bus.TopicCompleted) - before; n != 0 {
+					t.Errorf("%d times: %d records were published again", times, n)
+				}
+			}
+		})
+	}
+	t.Run("poison in the place of the last record: its command is answered again", func(t *testing.T) {
+		l := written(t)
+		at := positionsAt(t, l, 4)
+		out := l.topics[bus.TopicCompleted]
+		want := out[len(out)-1]
+		out[len(out)-1].Value = []byte("junk")
+		if _, err := boot(t, l, at); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.topics[bus.TopicCompleted]; len(got) != len(out)+1 || !bytes.Equal(got[len(out)].Value, want.Value) {
+			t.Errorf("%d records instead of %d, or another one", len(got), len(out)+1)
+		}
+	})
+	t.Run("an output of nothing but poison is written anew", func(t *testing.T) {
+		l := written(t)
+		n := len(l.topics[bus.TopicCompleted])
+		for i := range l.topics[bus.TopicCompleted] {
+			l.topics[bus.TopicCompleted][i].Value = []byte("junk")
+		}
+		if _, err := boot(t, l, Positions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.len(bus.TopicCompleted); got != 2*n {
+			t.Errorf("%d records, want %d", got, 2*n)
+		}
+	})
 	refuses("a command log whose beginning is gone", ErrCommandLogTruncated, "offset 2", func(_ *testing.T, l *fakeLog) Positions {
 		l.first[bus.TopicCommands], l.topics[bus.TopicCommands] = 2, l.topics[bus.TopicCommands][2:]
 		return Positions{}
@@ -363,10 +410,27 @@ func TestSequencer_Boot(t *testing.T) {
 	refuses("a database that lists nothing under logs that are not empty", ErrDatabaseLost, "6 commands", func(*testing.T, *fakeLog) Positions {
 		return Positions{NothingListed: true}
 	})
-	refuses("a last record that cannot be read", ErrDiverged, "offset 6", func(_ *testing.T, l *fakeLog) Positions {
-		l.append(bus.TopicCompleted, bus.Message{Key: []byte(btc), Value: []byte("junk")})
-		return Positions{}
-	})
+}
+
+// poisons are messages that are no records of partition 0.
+func poisons(t *testing.T) map[string]bus.Message {
+	t.Helper()
+	last := written(t).topics[bus.TopicCompleted][5]
+	e, err := stream.OpenMessage(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Body.CommandPartition++
+	elsewhere, _, err := stream.Seal(e.Body, e.PrevHash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]bus.Message{
+		"junk":                          {Key: []byte(btc), Value: []byte("junk")},
+		"nothing":                       {},
+		"a record under another key":    {Key: []byte("ETH/USDT"), Value: last.Value},
+		"a record of another partition": {Key: []byte(btc), Value: elsewhere},
+	}
 }
 
 // sharedLog is a log that another owner of the partition works on: with each look at it

@@ -3,6 +3,8 @@ package snapshot
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Info is what is known of a stored snapshot without its image.
@@ -69,5 +71,16 @@ func (i *Info) Open(image []byte) (*State, error) {
 	if s.Partition != i.Partition || s.Next != i.Next || string(s.Fingerprint) != string(i.Fingerprint) || string(hash) != string(i.StateHash) {
 		return nil, damaged("the image is of another place in the log than its row says")
 	}
+	inImage := InfoOf(s, image, hash, i.TakenMs).Symbols
+	same := slices.EqualFunc(byName(i.Symbols), byName(inImage), func(a, b Symbol) bool {
+		return a.Name == b.Name && a.Seq == b.Seq && string(a.Hash) == string(b.Hash)
+	})
+	if !same {
+		return nil, damaged("the image holds other records of its symbols than its rows say")
+	}
 	return s, nil
+}
+
+func byName(all []Symbol) []Symbol {
+	return slices.SortedFunc(slices.Values(all), func(a, b Symbol) int { return strings.Compare(a.Name, b.Name) })
 }
