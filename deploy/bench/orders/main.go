@@ -20,8 +20,12 @@ import (
 	"sync"
 	"time"
 
+	"mscoin/deploy/internal/api"
 	"mscoin/mscoin-common/clock"
 )
+
+// requestTimeout is when a request is given up.
+const requestTimeout = 10 * time.Second
 
 type options struct {
 	access           string
@@ -64,7 +68,7 @@ type access struct {
 	} `json:"accounts"`
 }
 
-func load(file string, workers int) ([]*client, error) {
+func load(file string, workers int) ([]*api.Client, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("no demo accounts: start the exchange with `make run` first: %w", err)
@@ -73,9 +77,9 @@ func load(file string, workers int) ([]*client, error) {
 	if err := json.Unmarshal(content, &a); err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
-	var all []*client
+	var all []*api.Client
 	for _, acc := range a.Accounts {
-		all = append(all, newClient(a.BaseURL, acc.APIKey, acc.APISecret, workers))
+		all = append(all, api.New(a.BaseURL, acc.APIKey, acc.APISecret, workers, requestTimeout))
 	}
 	if len(all) < 2 {
 		return nil, fmt.Errorf("%s has %d accounts, two are needed", file, len(all))
@@ -129,17 +133,17 @@ func run(ctx context.Context, o *options) error {
 }
 
 // settle cancels what rests and waits until no account has anything held.
-func settle(ctx context.Context, o *options, clients []*client) error {
+func settle(ctx context.Context, o *options, clients []*api.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, o.settleWithin)
 	defer cancel()
 	for _, c := range clients {
-		if err := c.cancelAll(ctx, o.symbol); err != nil {
+		if err := c.CancelAll(ctx, o.symbol); err != nil {
 			return fmt.Errorf("cancel all: %w", err)
 		}
 	}
 	for _, c := range clients {
 		for {
-			held, err := c.held(ctx)
+			held, err := c.Held(ctx)
 			if err != nil {
 				return fmt.Errorf("read balances: %w", err)
 			}

@@ -7,11 +7,13 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"time"
 
+	"mscoin/deploy/internal/api"
 	"mscoin/mscoin-common/clock"
 )
 
@@ -36,11 +38,11 @@ type worker struct {
 	result
 
 	symbol string
-	client *client
+	client *api.Client
 	rnd    *rand.Rand
 }
 
-func newWorker(o *options, c *client, number int) *worker {
+func newWorker(o *options, c *api.Client, number int) *worker {
 	return &worker{
 		result: result{failures: make(map[string]int)},
 		symbol: o.symbol, client: c, rnd: rand.New(rand.NewPCG(o.seed, uint64(number))), //nolint:gosec // load needs no secret
@@ -53,13 +55,13 @@ func (w *worker) run(ctx, until context.Context) {
 	for until.Err() == nil {
 		o := w.next()
 		begin := clk.Now()
-		err := w.client.order(ctx, o)
+		err := w.client.Call(ctx, http.MethodPost, "/api/v3/order", o, nil)
 		if err == nil {
 			w.accepted++
 			w.took = append(w.took, clk.Now().Sub(begin))
 			continue
 		}
-		if _, ok := errors.AsType[*refusal](err); !ok {
+		if _, ok := errors.AsType[*api.Refusal](err); !ok {
 			err = fmt.Errorf("no answer: %w", errors.Unwrap(err)) // without the URL, which is different each time
 		}
 		w.failures[err.Error()]++
