@@ -58,6 +58,14 @@ failover: ## kill 50 owners of partitions and 25 settling wallets under load, an
 sim: ## run N schedules of faults (default 10000) through the real code, or tell the story of SEED=…; MUTANTS=1 lists after how many each mutant is caught
 	@go run ./deploy/simulator $(if $(SEED),-seed $(SEED)) $(if $(N),-n $(N)) $(if $(BASE),-base $(BASE)) $(if $(MUTANT),-mutant "$(MUTANT)") $(if $(MUTANTS),-mutants)
 
+.PHONY: chaos
+chaos: bin/chaos ## kill, stop, cut off and poison every process under load, and account for every order (KILLS, STOPS, TOXICS, HOOKS, SEED; ON=stack: real servers)
+	@./bin/chaos $(if $(SEED),-seed $(SEED)) $(if $(KILLS),-kills $(KILLS)) $(if $(STOPS),-stops $(STOPS)) $(if $(TOXICS),-toxics $(TOXICS)) $(if $(HOOKS),-hooks $(HOOKS)) $(CHAOS_FLAGS)
+
+.PHONY: bin/chaos
+bin/chaos:
+	@go build -tags=no_k8s,failpoint -o bin/chaos ./deploy/chaos
+
 .PHONY: test-race
 test-race: ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
