@@ -60,13 +60,15 @@ var borders = []struct {
 
 type pkg struct {
 	ImportPath string
+	Dir        string
+	GoFiles    []string
 	Imports    []string
 	Module     *struct{ Path string }
 }
 
 func load(t *testing.T) []pkg {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Module", "mscoin/...").Output()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Module", "mscoin/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}

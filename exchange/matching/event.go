@@ -137,6 +137,8 @@ type Engine interface {
 	LevelQty(side Side, price int64) int64
 	// Depth calls yield for each level of a side, best first, until it returns false.
 	Depth(side Side, yield func(price, qty int64) bool)
+	// Resting calls yield for each order at rest on a side, by priority, until it returns false.
+	Resting(side Side, yield func(id uint64, price, qty int64) bool)
 	// Open returns the number of orders that can still trade, triggers included.
 	Open() int
 	// Order returns the state of an open order as an EventOrder.

@@ -153,9 +153,9 @@ func (w *expectation) last(c *matching.Command, o *expectedOrder, answer workloa
 }
 
 // checkWorkload returns how many commands it has compared.
-func checkWorkload(shape workload.Shape, seed uint64) (int, error) {
+func checkWorkload(b matching.Engine, shape workload.Shape, seed uint64) (int, error) {
 	steps, _ := workload.Generate(shape, seed)
-	o, b, w := workload.NewOracle(), matching.New(), &expectation{orders: map[uint64]expectedOrder{}}
+	o, w := workload.NewOracle(), &expectation{orders: map[uint64]expectedOrder{}}
 	out := b.Apply(stepRules(), nil)
 	var c matching.Command
 	for i := range steps {
@@ -170,7 +170,7 @@ func checkWorkload(shape workload.Shape, seed uint64) (int, error) {
 }
 
 // compareRest holds the book at the end against the oracle's.
-func compareRest(o *workload.Oracle, b *matching.Book) error {
+func compareRest(o *workload.Oracle, b matching.Engine) error {
 	type row struct {
 		id         uint64
 		price, qty int64
@@ -198,23 +198,27 @@ func compareRest(o *workload.Oracle, b *matching.Book) error {
 }
 
 func TestBook_Oracle(t *testing.T) {
-	for _, shape := range workload.Shapes(20_000) {
-		t.Run(shape.Name+" workload equals the oracle in every field of every event and in the book at the end", func(t *testing.T) {
-			if *oracleFull {
-				shape.Steps = 200_000
-			} else {
-				shape.Resting = min(shape.Resting, 10_000) // a small copy of the shape
-				shape.Wide = min(shape.Wide, 2_048)
-			}
-			commands := 0
-			for seed := uint64(1); seed <= *oracleSeeds; seed++ {
-				n, err := checkWorkload(shape, seed)
-				if err != nil {
-					t.Fatalf("seed %d: %v", seed, err)
+	for kind, newEngine := range engines() {
+		for _, shape := range workload.Shapes(20_000) {
+			t.Run(kind+"/"+shape.Name+" workload equals the oracle in every field of every event and in the book at the end", func(t *testing.T) {
+				switch { // small copies of the shapes, but for -oracle.full
+				case kind == "naive":
+					shape.Steps, shape.Resting, shape.Wide = 5_000, min(shape.Resting, 500), min(shape.Wide, 200)
+				case *oracleFull:
+					shape.Steps = 200_000
+				default:
+					shape.Resting, shape.Wide = min(shape.Resting, 10_000), min(shape.Wide, 2_048)
 				}
-				commands += n
-			}
-			t.Logf("%d seeds, %d commands", *oracleSeeds, commands)
-		})
+				commands := 0
+				for seed := uint64(1); seed <= *oracleSeeds; seed++ {
+					n, err := checkWorkload(newEngine(), shape, seed)
+					if err != nil {
+						t.Fatalf("seed %d: %v", seed, err)
+					}
+					commands += n
+				}
+				t.Logf("%d seeds, %d commands", *oracleSeeds, commands)
+			})
+		}
 	}
 }

@@ -204,40 +204,43 @@ func (l *ledger) order(e *matching.Event) error {
 }
 
 func TestBook_Facts(t *testing.T) {
-	t.Run("cumulative facts are the sums of the trades and nothing is spent beyond the hold", func(t *testing.T) {
-		rapid.Check(t, func(t *rapid.T) {
-			rules := drawRules(t)
-			b := matching.New()
-			l := &ledger{rules: rules, orders: map[uint64]*facts{}}
-			holds := map[uint64]int64{}
-			b.Apply(&matching.Command{Op: matching.OpSetRules, Rules: rules}, nil)
-			for range rapid.IntRange(1, 40).Draw(t, "commands") {
-				c := drawCommand(t, rules)
-				out := b.Apply(c, nil)
-				if len(out) == 0 {
-					t.Fatal("no event")
-				}
-				for _, e := range out {
-					if e.OrderID == c.OrderID && e.Kind == matching.EventOrder && (c.Op == matching.OpPlace || c.Op == matching.OpReplace) {
-						holds[c.OrderID] = c.Hold
-					}
-				}
-				if err := l.see(out); err != nil {
-					t.Fatalf("%+v: %v", *c, err)
-				}
-				for _, e := range out {
-					if e.Kind != matching.EventOrder {
-						continue
-					}
-					spent := e.CumQuote
-					if e.Side == matching.Sell {
-						spent = e.CumQty * rules.BaseUnitsPerLot
-					}
-					if spent > holds[e.OrderID]-e.HeldRemaining {
-						t.Fatalf("%+v: spent beyond the hold %d", e, holds[e.OrderID])
-					}
-				}
-			}
+	for kind, newEngine := range engines() {
+		t.Run(kind+"/cumulative facts are the sums of the trades and nothing is spent beyond the hold", func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) { checkFacts(t, newEngine()) })
 		})
-	})
+	}
+}
+
+func checkFacts(t *rapid.T, b matching.Engine) {
+	rules := drawRules(t)
+	l := &ledger{rules: rules, orders: map[uint64]*facts{}}
+	holds := map[uint64]int64{}
+	b.Apply(&matching.Command{Op: matching.OpSetRules, Rules: rules}, nil)
+	for range rapid.IntRange(1, 40).Draw(t, "commands") {
+		c := drawCommand(t, rules)
+		out := b.Apply(c, nil)
+		if len(out) == 0 {
+			t.Fatal("no event")
+		}
+		for _, e := range out {
+			if e.OrderID == c.OrderID && e.Kind == matching.EventOrder && (c.Op == matching.OpPlace || c.Op == matching.OpReplace) {
+				holds[c.OrderID] = c.Hold
+			}
+		}
+		if err := l.see(out); err != nil {
+			t.Fatalf("%+v: %v", *c, err)
+		}
+		for _, e := range out {
+			if e.Kind != matching.EventOrder {
+				continue
+			}
+			spent := e.CumQuote
+			if e.Side == matching.Sell {
+				spent = e.CumQty * rules.BaseUnitsPerLot
+			}
+			if spent > holds[e.OrderID]-e.HeldRemaining {
+				t.Fatalf("%+v: spent beyond the hold %d", e, holds[e.OrderID])
+			}
+		}
+	}
 }

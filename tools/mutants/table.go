@@ -23,7 +23,7 @@ const (
 	twin        = "TestBook_Apply/the fast book agrees with the naive one on every event"
 	allocations = "TestBook_Allocations/a command allocates nothing in steady state"
 	collisions  = "TestBook_Index/ids that all hash to one value are found, and deleted in any order"
-	oracleTiny  = "TestBook_Oracle/tiny workload equals the oracle in every field of every event and in the book at the end"
+	oracleTiny  = "TestBook_Oracle/book/tiny workload equals the oracle in every field of every event and in the book at the end"
 	neighbours  = "TestBook_Index/so are ids that want neighbouring places"
 )
 

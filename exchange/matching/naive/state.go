@@ -41,6 +41,15 @@ func (b *Book) Depth(side matching.Side, yield func(price, qty int64) bool) {
 	}
 }
 
+// Resting calls yield for each order at rest, by priority, until it returns false.
+func (b *Book) Resting(side matching.Side, yield func(id uint64, price, qty int64) bool) {
+	for _, o := range b.side[side&1] {
+		if !yield(o.ID, o.Price, o.Leaves) {
+			return
+		}
+	}
+}
+
 // Open returns the number of orders that can still trade.
 func (b *Book) Open() int { return len(b.byID) }
 
