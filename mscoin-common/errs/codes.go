@@ -168,3 +168,40 @@ const (
 	// CodeHaltMoved (FailedPrecondition): another record halts the symbol by now.
 	CodeHaltMoved Code = "HALT_MOVED"
 )
+
+// Codes of deposits and withdrawals.
+const (
+	// CodeTransferDisabled (FailedPrecondition): the coin cannot be deposited or withdrawn
+	// here.
+	CodeTransferDisabled Code = "TRANSFER_DISABLED"
+	// CodeBadAddress (InvalidArgument): not an address of the coin's chain.
+	CodeBadAddress Code = "BAD_ADDRESS"
+	// CodeBadAmountRange (InvalidArgument): the amount is below the least or above the
+	// most that can be withdrawn at once.
+	CodeBadAmountRange Code = "BAD_AMOUNT_RANGE"
+	// CodeAddressNotInBook (FailedPrecondition): the member has not listed the address.
+	CodeAddressNotInBook Code = "ADDRESS_NOT_IN_BOOK"
+	// CodeAddressTooNew (FailedPrecondition): the address was listed too short a time ago.
+	CodeAddressTooNew Code = "ADDRESS_TOO_NEW"
+	// CodeAddressBookFull (FailedPrecondition): the member's addresses are at the limit.
+	CodeAddressBookFull Code = "ADDRESS_BOOK_FULL"
+	// CodeDayLimit (FailedPrecondition): with this amount the member would withdraw more
+	// of the coin than a day allows.
+	CodeDayLimit Code = "DAY_LIMIT"
+	// CodeWithdrawalsStopped (FailedPrecondition): withdrawals of the member or of the
+	// coin are stopped until an operator has looked.
+	CodeWithdrawalsStopped Code = "WITHDRAWALS_STOPPED"
+	// CodeUnknownWithdrawal (NotFound): no such withdrawal, or not the caller's.
+	CodeUnknownWithdrawal Code = "UNKNOWN_WITHDRAWAL"
+	// CodeWithdrawalState (FailedPrecondition): the withdrawal is in a state in which this
+	// is not possible any more, or not yet.
+	CodeWithdrawalState Code = "WITHDRAWAL_STATE"
+	// CodeTwoFactorRequired (FailedPrecondition): this needs a second factor, and the member
+	// has none.
+	CodeTwoFactorRequired Code = "TWO_FACTOR_REQUIRED"
+	// CodeBadTwoFactorCode (FailedPrecondition): the code of the second factor is wrong,
+	// used before or too old.
+	CodeBadTwoFactorCode Code = "BAD_TWO_FACTOR_CODE"
+	// CodeTwoFactorEnabled (FailedPrecondition): the member has a second factor already.
+	CodeTwoFactorEnabled Code = "TWO_FACTOR_ENABLED"
+)

@@ -46,6 +46,8 @@ const (
 	ReasonTrade      Reason = "trade"
 	ReasonFee        Reason = "fee"
 	ReasonCorrection Reason = "correction"
+	// ReasonNetworkFee is what a chain takes for a withdrawal, paid from the fee income.
+	ReasonNetworkFee Reason = "network_fee"
 )
 
 // Posting changes one account by a signed, non-zero amount. OrderID is the

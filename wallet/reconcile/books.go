@@ -179,6 +179,14 @@ func (b *books) line(l *Line) {
 	}
 }
 
+// transfer counts a transfer and its fees.
+func (b *books) transfer(d *Transfer) {
+	b.report.Counts.Transfers++
+	if d.Fee != 0 || d.NetworkFee != 0 {
+		b.fees[feeKey{"", d.Account.Coin}] -= d.Fee - d.NetworkFee
+	}
+}
+
 func tradePlace(t *Trade) place {
 	return place{where: fmt.Sprintf("%s trade %d", t.Symbol, t.TradeID), record: recordName(t.Symbol, t.Seq), sinceMs: t.TimeMs}
 }

@@ -158,13 +158,15 @@ func (c *Checker) AddPending(p Pending) {
 
 // AddTransfer adds what crossed the border to the world.
 func (c *Checker) AddTransfer(d Transfer) {
+	if !c.part {
+		c.transfer(&d)
+	}
 	if !c.suspects.Tx(d.TxID) {
 		return
 	}
-	c.report.Counts.Transfers++
 	t := c.tx(d.TxID)
 	t.transfer = &d
-	t.world -= d.Amount
+	t.world -= d.Amount - d.NetworkFee
 	t.credited -= d.Amount
 }
 
@@ -473,7 +475,8 @@ func (c *Checker) finishTransfer(t *txFacts, at place) {
 		at.member = t.credit.MemberID
 		c.found("C3", "money came from the world without a deposit or went there without a withdrawal", at, t.coin, 0, t.world)
 	case t.world != 0:
-		c.found("C3", "transfer is not what crossed the border to the world", at, d.Account.Coin, d.Amount, d.Amount+t.world)
+		crossed := d.Amount - d.NetworkFee
+		c.found("C3", "transfer is not what crossed the border to the world", at, d.Account.Coin, crossed, crossed+t.world)
 	case t.credit != d.Account:
 		at.where += ", " + t.credit.String()
 		c.found("C3", "transfer was booked to another account", at, d.Account.Coin, d.Amount, 0)

@@ -31,13 +31,16 @@ type Wallet struct {
 
 // Transfer is what the wallet says crossed the border to the world in a transaction:
 // a deposit, or a withdrawal that left. Amount is what the account got from the world,
-// negative when it gave.
+// negative when it gave. Fee is what the account paid the house for it, NetworkFee what
+// the house gave the world.
 type Transfer struct {
-	Reference string
-	Account   ledger.Account
-	Amount    int64
-	TxID      int64
-	TimeMs    int64
+	Reference  string
+	Account    ledger.Account
+	Amount     int64
+	Fee        int64
+	NetworkFee int64
+	TxID       int64
+	TimeMs     int64
 }
 
 // Pending is money that a member's held balance has set aside for something else than

@@ -179,9 +179,9 @@ func (s *Sketch) AddPending(p Pending) {
 
 // AddTransfer adds what crossed the border to the world.
 func (s *Sketch) AddTransfer(d Transfer) {
-	s.report.Counts.Transfers++
+	s.transfer(&d)
 	at := s.atTx(d.TxID)
-	at.add(s.weight(partWorld, d.TxID, 0, name(d.Account.Coin)), d.Amount)
+	at.add(s.weight(partWorld, d.TxID, 0, name(d.Account.Coin)), d.Amount-d.NetworkFee)
 	at.add(s.weight(partCredit, d.TxID, d.Account.MemberID, account(&d.Account)), -d.Amount)
 }
 

@@ -7,7 +7,9 @@ import (
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/database"
 	"mscoin/mscoin-common/lease"
+	"mscoin/mscoin-common/money"
 	"mscoin/mscoin-common/telemetry"
+	"mscoin/wallet/internal/app"
 )
 
 // Config is everything the service can be told.
@@ -35,6 +37,8 @@ type Config struct {
 	ReconcileEveryMs int64 `json:",default=60000,range=[100:3600000]"`
 	// SettleBatch is how many records one settlement transaction takes at most.
 	SettleBatch int `json:",default=2000,range=[1:2000]"`
+	// Custody is where the coins are, and how they may be deposited and withdrawn.
+	Custody CustodyConfig `json:",optional"`
 	// Telemetry says how the process is watched, when the service runs as one of its own.
 	Telemetry telemetry.Config `json:",optional"`
 }
@@ -45,6 +49,57 @@ type RedisConfig struct {
 	Addr string `json:",optional"`
 	// Password, if Redis wants one.
 	Password string `json:",optional"`
+}
+
+// CustodyConfig is where the coins are, and how they may be deposited and withdrawn.
+type CustodyConfig struct {
+	// URL is that of the custody (wallet/custody/simchain's protocol); empty offers no
+	// deposits by chain and no withdrawals.
+	URL string `json:",optional"`
+	// Token is what the custody wants to see.
+	Token string `json:",optional"`
+	// EveryMs is how often chains and withdrawals are looked at.
+	EveryMs int64 `json:",default=1000,range=[10:3600000]"`
+	// AddressDelaySeconds is how old an address must be before money goes there.
+	AddressDelaySeconds int64 `json:",default=86400,range=[0:31536000]"`
+	// MaxAddresses bounds a member's address book.
+	MaxAddresses int `json:",default=50,range=[1:1000]"`
+	// Coins are those that can be deposited and withdrawn.
+	Coins []CoinConfig `json:",optional"`
+}
+
+// CoinConfig says how a coin may be deposited and withdrawn. Amounts are decimals in the
+// coin; an empty limit is none.
+type CoinConfig struct {
+	// Name of the coin.
+	Name string
+	// Confirmations are the blocks, the first one included, after which a deposit is
+	// credited and a withdrawal done.
+	Confirmations int64 `json:",range=[1:10000]"`
+	// StartHeight is the last block of the chain that is not looked at.
+	StartHeight int64 `json:",default=0,range=[0:1000000000000]"`
+	// MinDeposit is the least that is credited.
+	MinDeposit string `json:",optional"`
+	// MinWithdraw is the least that is withdrawn at once.
+	MinWithdraw string `json:",optional"`
+	// MaxWithdraw is the most that is withdrawn at once.
+	MaxWithdraw string `json:",optional"`
+	// DayLimit is the most that a member withdraws in a UTC day.
+	DayLimit string `json:",optional"`
+	// Fee of a withdrawal, on top of its amount.
+	Fee string `json:",optional"`
+	// ReviewAbove is the amount above which an operator approves first.
+	ReviewAbove string `json:",optional"`
+	// TwoReviewsAbove is the amount above which two do.
+	TwoReviewsAbove string `json:",optional"`
+}
+
+// rules are the rules for the use cases.
+func (c *CoinConfig) rules() app.CoinRules {
+	return app.CoinRules{
+		Coin: c.Name, Confirmations: c.Confirmations, StartHeight: c.StartHeight, MinDeposit: c.MinDeposit, MinWithdraw: c.MinWithdraw,
+		MaxWithdraw: c.MaxWithdraw, DayLimit: c.DayLimit, Fee: c.Fee, ReviewAbove: c.ReviewAbove, TwoReviewsAbove: c.TwoReviewsAbove,
+	}
 }
 
 const (
@@ -73,9 +128,50 @@ func (c *Config) SetDefaults() {
 	if c.ReconcileEveryMs == 0 {
 		c.ReconcileEveryMs = 60_000
 	}
+	c.Custody.setDefaults()
 	if c.SettleBatch == 0 {
 		c.SettleBatch = defaultBatch
 	}
+}
+
+func (c *CustodyConfig) setDefaults() {
+	if c.EveryMs == 0 {
+		c.EveryMs = 1000
+	}
+	if c.MaxAddresses == 0 {
+		c.MaxAddresses = 50
+	}
+}
+
+// validate reports what cannot be; coins are checked as far as that is possible without
+// their scales.
+func (c *CustodyConfig) validate() error {
+	if c.URL == "" {
+		return nil
+	}
+	var problems []error
+	if c.Token == "" {
+		problems = append(problems, errors.New("Custody.Token is missing"))
+	}
+	if c.EveryMs < 10 || c.AddressDelaySeconds < 0 || c.MaxAddresses < 1 {
+		problems = append(problems, errors.New("in Custody EveryMs must be at least 10, AddressDelaySeconds 0, MaxAddresses 1"))
+	}
+	seen := map[string]bool{}
+	for i := range c.Coins {
+		coin := &c.Coins[i]
+		rules := coin.rules()
+		limits, err := rules.Limits(app.Coin{Name: coin.Name, Scale: money.MaxScale})
+		switch {
+		case err != nil:
+			problems = append(problems, err)
+		case coin.Name == "" || seen[coin.Name] || coin.Confirmations < 1 || coin.StartHeight < 0:
+			problems = append(problems, fmt.Errorf("in Custody.Coins %q: a name that is there once, and at least one confirmation", coin.Name))
+		case limits.MaxWithdraw > 0 && limits.MaxWithdraw < limits.MinWithdraw, limits.TwoReviewsAbove > 0 && limits.TwoReviewsAbove < limits.ReviewAbove:
+			problems = append(problems, fmt.Errorf("in Custody.Coins %q: MinWithdraw must not be above MaxWithdraw, ReviewAbove not above TwoReviewsAbove", coin.Name))
+		}
+		seen[coin.Name] = true
+	}
+	return errors.Join(problems...)
 }
 
 // Watched says how the process is watched.
@@ -95,7 +191,7 @@ func (c *Config) Validate() error {
 	check(c.Partitions >= 1 && c.Partitions <= maxPartitions, "Partitions must be 1 to 1024")
 	check(c.ReconcileEveryMs >= 100, "ReconcileEveryMs must be at least 100")
 	check(c.SettleBatch >= 1 && c.SettleBatch <= maxBatch, "SettleBatch must be 1 to 2000")
-	if err := errors.Join(append(problems, c.Lease.Validate())...); err != nil {
+	if err := errors.Join(append(problems, c.Lease.Validate(), c.Custody.validate())...); err != nil {
 		return fmt.Errorf("configuration of wallet: %w", err)
 	}
 	return nil

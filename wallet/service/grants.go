@@ -10,10 +10,11 @@ import (
 // tables are all tables of the wallet's database; a test compares them with those that
 // its migrations make.
 var tables = []string{
-	"coin", "consumer_position", "halt_decision", "id_block", "lease", "lease_instance", "member_wallet",
-	"parked_record", "schema_migration", "symbol_halt", "symbol_position", "wallet_closed", "wallet_deposit", "wallet_hold",
-	"wallet_journal", "wallet_reconcile_pass", "wallet_reconciled", "wallet_reconciled_coin",
-	"wallet_reconciled_symbol", "wallet_seal", "wallet_seal_segment", "wallet_stop", "wallet_suspense", "wallet_symbol",
+	"chain_spend", "coin", "consumer_position", "deposit_record", "halt_decision", "id_block", "lease", "lease_instance",
+	"member_address", "member_wallet", "parked_record", "schema_migration", "symbol_halt", "symbol_position", "wallet_address",
+	"wallet_chain", "wallet_chain_block", "wallet_closed", "wallet_deposit", "wallet_hold", "wallet_journal",
+	"wallet_reconcile_pass", "wallet_reconciled", "wallet_reconciled_coin", "wallet_reconciled_symbol", "wallet_seal",
+	"wallet_seal_segment", "wallet_stop", "wallet_suspense", "wallet_symbol", "withdraw_record", "withdraw_review",
 }
 
 // Grants returns the statements that give a user of MySQL or MariaDB what the service

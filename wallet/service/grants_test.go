@@ -29,7 +29,10 @@ func must(t *testing.T, db *database.DB, statements ...string) {
 const journalLine = "INSERT INTO wallet_journal VALUES (1, 0, 'WORLD', 0, 'BTC', -3, 0, 0, '', 0, 0, 'deposit', '', 0)"
 
 // changes are what nobody may do to the journal.
-var changes = []string{"UPDATE wallet_journal SET amount = 1", "DELETE FROM wallet_journal", "UPDATE wallet_deposit SET amount = 1", "DELETE FROM wallet_deposit"}
+var changes = []string{
+	"UPDATE wallet_journal SET amount = 1", "DELETE FROM wallet_journal", "UPDATE wallet_deposit SET amount = 1", "DELETE FROM wallet_deposit",
+	"UPDATE withdraw_review SET decision = 'APPROVE'", "DELETE FROM withdraw_review",
+}
 
 func TestJournal_InsertOnly(t *testing.T) {
 	t.Run("triggers forbid changes on SQLite", func(t *testing.T) {
@@ -37,7 +40,7 @@ func TestJournal_InsertOnly(t *testing.T) {
 		if err := walletsvc.Migrate(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
-		must(t, db, journalLine, "INSERT INTO wallet_deposit VALUES ('r', 1, 'BTC', 3, 1, 0)")
+		must(t, db, journalLine, "INSERT INTO wallet_deposit VALUES ('r', 1, 'BTC', 3, 1, 0)", "INSERT INTO withdraw_review VALUES (1, 'o', 'REJECT', '', 0)")
 		for _, s := range changes {
 			if err := exec(t, db, s); err == nil || !strings.Contains(err.Error(), "insert-only") {
 				t.Errorf("%s: %v", s, err)
@@ -81,7 +84,7 @@ func TestJournal_InsertOnly(t *testing.T) {
 		}
 		text := strings.Join(walletsvc.Grants("'u'@'h'", "d"), "\n")
 		for _, name := range names {
-			insertOnly := slices.Contains([]string{"wallet_journal", "wallet_deposit", "wallet_seal", "wallet_seal_segment"}, name)
+			insertOnly := slices.Contains([]string{"wallet_journal", "wallet_deposit", "wallet_seal", "wallet_seal_segment", "withdraw_review"}, name)
 			if granted := strings.Contains(text, "`d`.`"+name+"`"); granted == insertOnly {
 				t.Errorf("%s: granted changes: %v", name, granted)
 			}

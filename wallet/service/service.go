@@ -26,6 +26,7 @@ import (
 	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/stream/remote"
 	"mscoin/mscoin-common/telemetry"
+	"mscoin/wallet/custody/simchain"
 	"mscoin/wallet/internal/app"
 	"mscoin/wallet/internal/consumer"
 	"mscoin/wallet/internal/reconciler"
@@ -60,6 +61,11 @@ type Service struct {
 	// consumers are those of the partitions that are settled here.
 	consumers []atomic.Pointer[stream.Consumer]
 	reconcile *reconciler.Reconciler
+
+	custody   *simchain.Client // nil without a custody
+	transfers *app.Transfers
+	// transferLease lets one instance read the chains and send withdrawals.
+	transferLease *lease.Manager
 
 	serving atomic.Bool
 }
@@ -104,10 +110,13 @@ func (s *Service) build(ctx context.Context) (err error) {
 	}
 	s.reconcile = reconciler.New(s.db, s.store, s.clk, time.Duration(s.cfg.ReconcileEveryMs)*time.Millisecond)
 	s.app = app.New(s.store, s.progress, s.clk)
+	if err = s.newTransfers(ctx); err != nil {
+		return err
+	}
 	s.server, err = rpc.NewServer(
 		rpc.ServerConfig{Name: s.cfg.Name, ListenOn: s.cfg.ListenOn, InternalToken: s.cfg.InternalToken},
 		func(g *grpc.Server) {
-			walletpb.RegisterWalletServiceServer(g, server.New(s.app))
+			walletpb.RegisterWalletServiceServer(g, server.New(s.app, s.transfers))
 			streampb.RegisterConsumerServiceServer(g, remote.NewServer(remote.ServerConfig{
 				Consumer: consumer.Name, Topic: bus.TopicSettle, Partitions: s.cfg.Partitions,
 				DB: s.db, Bus: stream.ClientBus(s.bus), Clock: s.clk,
@@ -146,6 +155,9 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go("reconciliation", s.reconcile.Run)
 	g.Add("rpc", s.server.Start, s.server.Stop)
 	g.Go("leases", s.keepLeases)
+	if s.transferLease != nil {
+		g.Go("transfers", s.keepTransfers)
+	}
 	g.Add("ready", s.setServing(true), s.setServing(false))
 	return g.Run(ctx)
 }
@@ -216,6 +228,9 @@ func (s *Service) Close() error {
 	var all []error
 	if s.bus != nil {
 		s.bus.Close()
+	}
+	if s.custody != nil {
+		s.custody.Close()
 	}
 	if s.redis != nil {
 		all = append(all, s.redis.Close())

@@ -99,7 +99,7 @@ func New(cfg Config) (*Wallet, error) {
 		w.consumers = append(w.consumers, c)
 	}
 	w.app = app.New(cfg.Store, progress, cfg.Clock)
-	w.Server = server.New(w.app)
+	w.Server = server.New(w.app, app.NewTransfers(w.app, nil, nil, cfg.Clock, app.TransferConfig{})) // money stays inside
 	return w, nil
 }
 

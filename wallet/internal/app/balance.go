@@ -19,6 +19,9 @@ func (a *App) Deposit(ctx context.Context, reference string, memberID int64, coi
 	if !validID(memberID) || reference == "" || utf8.RuneCountInString(reference) > maxReference || !printable(reference) {
 		return Wallet{}, false, badRequest("member and a reference of 1 to 64 printable characters")
 	}
+	if strings.HasPrefix(reference, chainReference) {
+		return Wallet{}, false, badRequest("references that begin with chain: are of deposits by a chain")
+	}
 	c, err := a.coin(ctx, coin)
 	if err != nil {
 		return Wallet{}, false, err

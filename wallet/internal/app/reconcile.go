@@ -37,9 +37,12 @@ const (
 	StopMember = "MEMBER"
 	StopCoin   = "COIN"
 	StopAll    = "ALL"
+	// StopChain also stops deposits of the coin: its chain is not what was read.
+	StopChain = "CHAIN"
 )
 
-// Stop forbids withdrawals of a member (Name is its id), of a coin, or all of them.
+// Stop forbids withdrawals of a member (Name is its id), of a coin, or all of them, or
+// everything with a coin's chain.
 type Stop struct {
 	Scope   string
 	Name    string

@@ -218,6 +218,14 @@ func (c *changes) chains(chunk []dirty, sinceMs int64) (reconcile.Report, map[in
 		}
 		return err
 	})
+	if err != nil {
+		return reconcile.Report{}, nil, err
+	}
+	err = c.books.pending(openWithdrawals+" AND member_id"+in, func(p reconcile.Pending) {
+		if _, ok := from[ledger.HeldOf(p.MemberID, p.Coin)]; ok {
+			checker.AddPending(p)
+		}
+	})
 	return checker.Finish(), leased, err
 }
 

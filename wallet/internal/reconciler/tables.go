@@ -40,14 +40,40 @@ func (b books) Holds(yield func(*ledger.Hold)) error {
 	})
 }
 
+// openWithdrawals are those whose money is held: neither booked nor returned.
+const openWithdrawals = "SELECT id, member_id, coin, amount + fee FROM withdraw_record WHERE state IN ('PENDING_REVIEW', 'APPROVED', 'BROADCASTING', 'SENT')"
+
 // Pending implements reconcile.Books.
-func (b books) Pending(func(reconcile.Pending)) error { return nil }
+func (b books) Pending(yield func(reconcile.Pending)) error { return b.pending(openWithdrawals, yield) }
+
+func (b books) pending(query string, yield func(reconcile.Pending)) error {
+	return b.each(query, func(rows *sql.Rows) error {
+		var id int64
+		var p reconcile.Pending
+		err := rows.Scan(&id, &p.MemberID, &p.Coin, &p.Amount)
+		p.Reference = "withdrawal " + strconv.FormatInt(id, 10)
+		yield(p)
+		return err
+	})
+}
 
 // Transfers implements reconcile.Books.
 func (b books) Transfers(yield func(reconcile.Transfer)) error {
-	return b.each("SELECT reference, member_id, coin, amount, tx_id, time FROM wallet_deposit", func(rows *sql.Rows) error {
+	err := b.each("SELECT reference, member_id, coin, amount, tx_id, time FROM wallet_deposit", func(rows *sql.Rows) error {
 		d := reconcile.Transfer{Account: ledger.Account{Kind: ledger.Available}}
 		err := rows.Scan(&d.Reference, &d.Account.MemberID, &d.Account.Coin, &d.Amount, &d.TxID, &d.TimeMs)
+		yield(d)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	const left = "SELECT id, member_id, coin, -amount, fee, network_fee, end_tx, updated_ms FROM withdraw_record WHERE state = 'CONFIRMED'"
+	return b.each(left, func(rows *sql.Rows) error {
+		var id int64
+		d := reconcile.Transfer{Account: ledger.Account{Kind: ledger.Held}}
+		err := rows.Scan(&id, &d.Account.MemberID, &d.Account.Coin, &d.Amount, &d.Fee, &d.NetworkFee, &d.TxID, &d.TimeMs)
+		d.Reference = "withdrawal " + strconv.FormatInt(id, 10)
 		yield(d)
 		return err
 	})

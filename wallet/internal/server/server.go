@@ -14,11 +14,12 @@ import (
 type Server struct {
 	walletpb.UnimplementedWalletServiceServer
 
-	app *app.App
+	app       *app.App
+	transfers *app.Transfers
 }
 
 // New returns the service over the use cases.
-func New(a *app.App) *Server { return &Server{app: a} }
+func New(a *app.App, t *app.Transfers) *Server { return &Server{app: a, transfers: t} }
 
 // PlaceHold sets money aside for an order.
 func (s *Server) PlaceHold(ctx context.Context, req *walletpb.PlaceHoldRequest) (*walletpb.PlaceHoldResponse, error) {

@@ -84,14 +84,7 @@ func (b *batch) credit(w *wallets, d app.Deposit, txID, nowMs int64) error {
 	if err != nil {
 		return err
 	}
-	lines, err := w.Post(txID, entry, nil)
-	if err != nil {
-		return err
-	}
-	if err := b.writeWallets(w); err != nil {
-		return err
-	}
-	return b.writeJournal(lines)
+	return b.book(w, entry, txID)
 }
 
 // Wallets returns the member's balance in every listed coin, or in one.

@@ -42,7 +42,7 @@ func Migrate(ctx context.Context, db *database.DB) error {
 
 // InsertOnly are the tables whose rows are never changed nor removed.
 func InsertOnly() []string {
-	return []string{"wallet_deposit", "wallet_journal", "wallet_seal", "wallet_seal_segment"}
+	return []string{"wallet_deposit", "wallet_journal", "wallet_seal", "wallet_seal_segment", "withdraw_review"}
 }
 
 const (
@@ -50,6 +50,8 @@ const (
 	txIDs = "wallet_tx"
 	// idBlock is how many transaction ids are leased at once.
 	idBlock = 10_000
+	// transferBlock is how many ids of withdrawals or deposits are leased at once.
+	transferBlock = 100
 	// rowsPerQuery bounds the keys of one SELECT: SQLite takes 32,766 parameters.
 	rowsPerQuery = 500
 	// maxRowsMySQL and maxRowsSQLite bound the rows of one prepared statement, powers
@@ -70,11 +72,17 @@ type Store struct {
 	idsMu      sync.Mutex
 	ids        *idgen.Gen
 	idsSinceMs int64
+
+	// withdrawals and deposits number what people see.
+	withdrawals, deposits *idgen.Gen
 }
 
 // New returns the store over a migrated database.
 func New(db *database.DB, clk clock.Clock) *Store {
-	return &Store{db: db, clk: clk}
+	return &Store{
+		db: db, clk: clk,
+		withdrawals: idgen.New(db, clk, "withdraw_record", transferBlock), deposits: idgen.New(db, clk, "deposit_record", transferBlock),
+	}
 }
 
 // nextTxIDs leases n transaction ids. It must be called outside a transaction: with

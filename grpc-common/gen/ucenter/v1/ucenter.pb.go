@@ -1636,6 +1636,484 @@ func (x *GetMemberResponse) GetMember() *Member {
 	return nil
 }
 
+// Request of GetTwoFactor.
+type GetTwoFactorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member id.
+	MemberId      int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTwoFactorRequest) Reset() {
+	*x = GetTwoFactorRequest{}
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTwoFactorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTwoFactorRequest) ProtoMessage() {}
+
+func (x *GetTwoFactorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTwoFactorRequest.ProtoReflect.Descriptor instead.
+func (*GetTwoFactorRequest) Descriptor() ([]byte, []int) {
+	return file_ucenter_v1_ucenter_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetTwoFactorRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+// Response of GetTwoFactor.
+type GetTwoFactorResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it is on.
+	Enabled       bool `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTwoFactorResponse) Reset() {
+	*x = GetTwoFactorResponse{}
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTwoFactorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTwoFactorResponse) ProtoMessage() {}
+
+func (x *GetTwoFactorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTwoFactorResponse.ProtoReflect.Descriptor instead.
+func (*GetTwoFactorResponse) Descriptor() ([]byte, []int) {
+	return file_ucenter_v1_ucenter_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GetTwoFactorResponse) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+// Request of EnrollTwoFactor.
+type EnrollTwoFactorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member id.
+	MemberId      int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrollTwoFactorRequest) Reset() {
+	*x = EnrollTwoFactorRequest{}
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrollTwoFactorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrollTwoFactorRequest) ProtoMessage() {}
+
+func (x *EnrollTwoFactorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrollTwoFactorRequest.ProtoReflect.Descriptor instead.
+func (*EnrollTwoFactorRequest) Descriptor() ([]byte, []int) {
+	return file_ucenter_v1_ucenter_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *EnrollTwoFactorRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+// Response of EnrollTwoFactor.
+type EnrollTwoFactorResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The secret in base32, for typing.
+	Secret string `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	// The otpauth:// URI, for a QR code.
+	Uri           string `protobuf:"bytes,2,opt,name=uri,proto3" json:"uri,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrollTwoFactorResponse) Reset() {
+	*x = EnrollTwoFactorResponse{}
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrollTwoFactorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrollTwoFactorResponse) ProtoMessage() {}
+
+func (x *EnrollTwoFactorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrollTwoFactorResponse.ProtoReflect.Descriptor instead.
+func (*EnrollTwoFactorResponse) Descriptor() ([]byte, []int) {
+	return file_ucenter_v1_ucenter_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *EnrollTwoFactorResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *EnrollTwoFactorResponse) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+// Request of ConfirmTwoFactor.
+type ConfirmTwoFactorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member id.
+	MemberId int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Six digits.
+	Code          string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmTwoFactorRequest) Reset() {
+	*x = ConfirmTwoFactorRequest{}
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmTwoFactorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmTwoFactorRequest) ProtoMessage() {}
+
+func (x *ConfirmTwoFactorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmTwoFactorRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmTwoFactorRequest) Descriptor() ([]byte, []int) {
+	return file_ucenter_v1_ucenter_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ConfirmTwoFactorRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *ConfirmTwoFactorRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+// Response of ConfirmTwoFactor.
+type ConfirmTwoFactorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmTwoFactorResponse) Reset() {
+	*x = ConfirmTwoFactorResponse{}
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmTwoFactorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmTwoFactorResponse) ProtoMessage() {}
+
+func (x *ConfirmTwoFactorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmTwoFactorResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmTwoFactorResponse) Descriptor() ([]byte, []int) {
+	return file_ucenter_v1_ucenter_proto_rawDescGZIP(), []int{32}
+}
+
+// Request of DisableTwoFactor.
+type DisableTwoFactorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member id.
+	MemberId int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Six digits.
+	Code          string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableTwoFactorRequest) Reset() {
+	*x = DisableTwoFactorRequest{}
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableTwoFactorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableTwoFactorRequest) ProtoMessage() {}
+
+func (x *DisableTwoFactorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableTwoFactorRequest.ProtoReflect.Descriptor instead.
+func (*DisableTwoFactorRequest) Descriptor() ([]byte, []int) {
+	return file_ucenter_v1_ucenter_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *DisableTwoFactorRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *DisableTwoFactorRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+// Response of DisableTwoFactor.
+type DisableTwoFactorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableTwoFactorResponse) Reset() {
+	*x = DisableTwoFactorResponse{}
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableTwoFactorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableTwoFactorResponse) ProtoMessage() {}
+
+func (x *DisableTwoFactorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableTwoFactorResponse.ProtoReflect.Descriptor instead.
+func (*DisableTwoFactorResponse) Descriptor() ([]byte, []int) {
+	return file_ucenter_v1_ucenter_proto_rawDescGZIP(), []int{34}
+}
+
+// Request of VerifyTwoFactor.
+type VerifyTwoFactorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member id.
+	MemberId int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Six digits.
+	Code string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	// What the code is for: everything that the request it is given with does, in 1 to 1024 bytes.
+	Purpose       string `protobuf:"bytes,3,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyTwoFactorRequest) Reset() {
+	*x = VerifyTwoFactorRequest{}
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyTwoFactorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyTwoFactorRequest) ProtoMessage() {}
+
+func (x *VerifyTwoFactorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyTwoFactorRequest.ProtoReflect.Descriptor instead.
+func (*VerifyTwoFactorRequest) Descriptor() ([]byte, []int) {
+	return file_ucenter_v1_ucenter_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *VerifyTwoFactorRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *VerifyTwoFactorRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *VerifyTwoFactorRequest) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+// Response of VerifyTwoFactor.
+type VerifyTwoFactorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyTwoFactorResponse) Reset() {
+	*x = VerifyTwoFactorResponse{}
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyTwoFactorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyTwoFactorResponse) ProtoMessage() {}
+
+func (x *VerifyTwoFactorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ucenter_v1_ucenter_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyTwoFactorResponse.ProtoReflect.Descriptor instead.
+func (*VerifyTwoFactorResponse) Descriptor() ([]byte, []int) {
+	return file_ucenter_v1_ucenter_proto_rawDescGZIP(), []int{36}
+}
+
 var File_ucenter_v1_ucenter_proto protoreflect.FileDescriptor
 
 const file_ucenter_v1_ucenter_proto_rawDesc = "" +
@@ -1726,7 +2204,29 @@ const file_ucenter_v1_ucenter_proto_rawDesc = "" +
 	"\x10GetMemberRequest\x12\x1b\n" +
 	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\"?\n" +
 	"\x11GetMemberResponse\x12*\n" +
-	"\x06member\x18\x01 \x01(\v2\x12.ucenter.v1.MemberR\x06member*[\n" +
+	"\x06member\x18\x01 \x01(\v2\x12.ucenter.v1.MemberR\x06member\"2\n" +
+	"\x13GetTwoFactorRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\"0\n" +
+	"\x14GetTwoFactorResponse\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\"5\n" +
+	"\x16EnrollTwoFactorRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\"C\n" +
+	"\x17EnrollTwoFactorResponse\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\tR\x06secret\x12\x10\n" +
+	"\x03uri\x18\x02 \x01(\tR\x03uri\"J\n" +
+	"\x17ConfirmTwoFactorRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\"\x1a\n" +
+	"\x18ConfirmTwoFactorResponse\"J\n" +
+	"\x17DisableTwoFactorRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\"\x1a\n" +
+	"\x18DisableTwoFactorResponse\"c\n" +
+	"\x16VerifyTwoFactorRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
+	"\apurpose\x18\x03 \x01(\tR\apurpose\"\x19\n" +
+	"\x17VerifyTwoFactorResponse*[\n" +
 	"\vContactType\x12\x1c\n" +
 	"\x18CONTACT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CONTACT_TYPE_EMAIL\x10\x01\x12\x16\n" +
@@ -1736,7 +2236,7 @@ const file_ucenter_v1_ucenter_proto_rawDesc = "" +
 	"\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPERMISSION_READ\x10\x01\x12\x14\n" +
 	"\x10PERMISSION_TRADE\x10\x02\x12\x17\n" +
-	"\x13PERMISSION_WITHDRAW\x10\x032\xdf\a\n" +
+	"\x13PERMISSION_WITHDRAW\x10\x032\xa8\v\n" +
 	"\x0eUcenterService\x12i\n" +
 	"\x14SendVerificationCode\x12'.ucenter.v1.SendVerificationCodeRequest\x1a(.ucenter.v1.SendVerificationCodeResponse\x12E\n" +
 	"\bRegister\x12\x1b.ucenter.v1.RegisterRequest\x1a\x1c.ucenter.v1.RegisterResponse\x12Q\n" +
@@ -1749,7 +2249,12 @@ const file_ucenter_v1_ucenter_proto_rawDesc = "" +
 	"\vListApiKeys\x12\x1e.ucenter.v1.ListApiKeysRequest\x1a\x1f.ucenter.v1.ListApiKeysResponse\x12Q\n" +
 	"\fDeleteApiKey\x12\x1f.ucenter.v1.DeleteApiKeyRequest\x1a .ucenter.v1.DeleteApiKeyResponse\x12Z\n" +
 	"\x0fVerifySignature\x12\".ucenter.v1.VerifySignatureRequest\x1a#.ucenter.v1.VerifySignatureResponse\x12H\n" +
-	"\tGetMember\x12\x1c.ucenter.v1.GetMemberRequest\x1a\x1d.ucenter.v1.GetMemberResponseB-Z+mscoin/grpc-common/gen/ucenter/v1;ucenterpbb\x06proto3"
+	"\tGetMember\x12\x1c.ucenter.v1.GetMemberRequest\x1a\x1d.ucenter.v1.GetMemberResponse\x12Q\n" +
+	"\fGetTwoFactor\x12\x1f.ucenter.v1.GetTwoFactorRequest\x1a .ucenter.v1.GetTwoFactorResponse\x12Z\n" +
+	"\x0fEnrollTwoFactor\x12\".ucenter.v1.EnrollTwoFactorRequest\x1a#.ucenter.v1.EnrollTwoFactorResponse\x12]\n" +
+	"\x10ConfirmTwoFactor\x12#.ucenter.v1.ConfirmTwoFactorRequest\x1a$.ucenter.v1.ConfirmTwoFactorResponse\x12]\n" +
+	"\x10DisableTwoFactor\x12#.ucenter.v1.DisableTwoFactorRequest\x1a$.ucenter.v1.DisableTwoFactorResponse\x12Z\n" +
+	"\x0fVerifyTwoFactor\x12\".ucenter.v1.VerifyTwoFactorRequest\x1a#.ucenter.v1.VerifyTwoFactorResponseB-Z+mscoin/grpc-common/gen/ucenter/v1;ucenterpbb\x06proto3"
 
 var (
 	file_ucenter_v1_ucenter_proto_rawDescOnce sync.Once
@@ -1764,7 +2269,7 @@ func file_ucenter_v1_ucenter_proto_rawDescGZIP() []byte {
 }
 
 var file_ucenter_v1_ucenter_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ucenter_v1_ucenter_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_ucenter_v1_ucenter_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_ucenter_v1_ucenter_proto_goTypes = []any{
 	(ContactType)(0),                     // 0: ucenter.v1.ContactType
 	(Permission)(0),                      // 1: ucenter.v1.Permission
@@ -1795,6 +2300,16 @@ var file_ucenter_v1_ucenter_proto_goTypes = []any{
 	(*VerifySignatureResponse)(nil),      // 26: ucenter.v1.VerifySignatureResponse
 	(*GetMemberRequest)(nil),             // 27: ucenter.v1.GetMemberRequest
 	(*GetMemberResponse)(nil),            // 28: ucenter.v1.GetMemberResponse
+	(*GetTwoFactorRequest)(nil),          // 29: ucenter.v1.GetTwoFactorRequest
+	(*GetTwoFactorResponse)(nil),         // 30: ucenter.v1.GetTwoFactorResponse
+	(*EnrollTwoFactorRequest)(nil),       // 31: ucenter.v1.EnrollTwoFactorRequest
+	(*EnrollTwoFactorResponse)(nil),      // 32: ucenter.v1.EnrollTwoFactorResponse
+	(*ConfirmTwoFactorRequest)(nil),      // 33: ucenter.v1.ConfirmTwoFactorRequest
+	(*ConfirmTwoFactorResponse)(nil),     // 34: ucenter.v1.ConfirmTwoFactorResponse
+	(*DisableTwoFactorRequest)(nil),      // 35: ucenter.v1.DisableTwoFactorRequest
+	(*DisableTwoFactorResponse)(nil),     // 36: ucenter.v1.DisableTwoFactorResponse
+	(*VerifyTwoFactorRequest)(nil),       // 37: ucenter.v1.VerifyTwoFactorRequest
+	(*VerifyTwoFactorResponse)(nil),      // 38: ucenter.v1.VerifyTwoFactorResponse
 }
 var file_ucenter_v1_ucenter_proto_depIdxs = []int32{
 	1,  // 0: ucenter.v1.ApiKey.permissions:type_name -> ucenter.v1.Permission
@@ -1822,20 +2337,30 @@ var file_ucenter_v1_ucenter_proto_depIdxs = []int32{
 	23, // 22: ucenter.v1.UcenterService.DeleteApiKey:input_type -> ucenter.v1.DeleteApiKeyRequest
 	25, // 23: ucenter.v1.UcenterService.VerifySignature:input_type -> ucenter.v1.VerifySignatureRequest
 	27, // 24: ucenter.v1.UcenterService.GetMember:input_type -> ucenter.v1.GetMemberRequest
-	6,  // 25: ucenter.v1.UcenterService.SendVerificationCode:output_type -> ucenter.v1.SendVerificationCodeResponse
-	8,  // 26: ucenter.v1.UcenterService.Register:output_type -> ucenter.v1.RegisterResponse
-	10, // 27: ucenter.v1.UcenterService.CreateMember:output_type -> ucenter.v1.CreateMemberResponse
-	12, // 28: ucenter.v1.UcenterService.Login:output_type -> ucenter.v1.LoginResponse
-	14, // 29: ucenter.v1.UcenterService.RefreshSession:output_type -> ucenter.v1.RefreshSessionResponse
-	16, // 30: ucenter.v1.UcenterService.Logout:output_type -> ucenter.v1.LogoutResponse
-	18, // 31: ucenter.v1.UcenterService.VerifySession:output_type -> ucenter.v1.VerifySessionResponse
-	20, // 32: ucenter.v1.UcenterService.CreateApiKey:output_type -> ucenter.v1.CreateApiKeyResponse
-	22, // 33: ucenter.v1.UcenterService.ListApiKeys:output_type -> ucenter.v1.ListApiKeysResponse
-	24, // 34: ucenter.v1.UcenterService.DeleteApiKey:output_type -> ucenter.v1.DeleteApiKeyResponse
-	26, // 35: ucenter.v1.UcenterService.VerifySignature:output_type -> ucenter.v1.VerifySignatureResponse
-	28, // 36: ucenter.v1.UcenterService.GetMember:output_type -> ucenter.v1.GetMemberResponse
-	25, // [25:37] is the sub-list for method output_type
-	13, // [13:25] is the sub-list for method input_type
+	29, // 25: ucenter.v1.UcenterService.GetTwoFactor:input_type -> ucenter.v1.GetTwoFactorRequest
+	31, // 26: ucenter.v1.UcenterService.EnrollTwoFactor:input_type -> ucenter.v1.EnrollTwoFactorRequest
+	33, // 27: ucenter.v1.UcenterService.ConfirmTwoFactor:input_type -> ucenter.v1.ConfirmTwoFactorRequest
+	35, // 28: ucenter.v1.UcenterService.DisableTwoFactor:input_type -> ucenter.v1.DisableTwoFactorRequest
+	37, // 29: ucenter.v1.UcenterService.VerifyTwoFactor:input_type -> ucenter.v1.VerifyTwoFactorRequest
+	6,  // 30: ucenter.v1.UcenterService.SendVerificationCode:output_type -> ucenter.v1.SendVerificationCodeResponse
+	8,  // 31: ucenter.v1.UcenterService.Register:output_type -> ucenter.v1.RegisterResponse
+	10, // 32: ucenter.v1.UcenterService.CreateMember:output_type -> ucenter.v1.CreateMemberResponse
+	12, // 33: ucenter.v1.UcenterService.Login:output_type -> ucenter.v1.LoginResponse
+	14, // 34: ucenter.v1.UcenterService.RefreshSession:output_type -> ucenter.v1.RefreshSessionResponse
+	16, // 35: ucenter.v1.UcenterService.Logout:output_type -> ucenter.v1.LogoutResponse
+	18, // 36: ucenter.v1.UcenterService.VerifySession:output_type -> ucenter.v1.VerifySessionResponse
+	20, // 37: ucenter.v1.UcenterService.CreateApiKey:output_type -> ucenter.v1.CreateApiKeyResponse
+	22, // 38: ucenter.v1.UcenterService.ListApiKeys:output_type -> ucenter.v1.ListApiKeysResponse
+	24, // 39: ucenter.v1.UcenterService.DeleteApiKey:output_type -> ucenter.v1.DeleteApiKeyResponse
+	26, // 40: ucenter.v1.UcenterService.VerifySignature:output_type -> ucenter.v1.VerifySignatureResponse
+	28, // 41: ucenter.v1.UcenterService.GetMember:output_type -> ucenter.v1.GetMemberResponse
+	30, // 42: ucenter.v1.UcenterService.GetTwoFactor:output_type -> ucenter.v1.GetTwoFactorResponse
+	32, // 43: ucenter.v1.UcenterService.EnrollTwoFactor:output_type -> ucenter.v1.EnrollTwoFactorResponse
+	34, // 44: ucenter.v1.UcenterService.ConfirmTwoFactor:output_type -> ucenter.v1.ConfirmTwoFactorResponse
+	36, // 45: ucenter.v1.UcenterService.DisableTwoFactor:output_type -> ucenter.v1.DisableTwoFactorResponse
+	38, // 46: ucenter.v1.UcenterService.VerifyTwoFactor:output_type -> ucenter.v1.VerifyTwoFactorResponse
+	30, // [30:47] is the sub-list for method output_type
+	13, // [13:30] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name
@@ -1852,7 +2377,7 @@ func file_ucenter_v1_ucenter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ucenter_v1_ucenter_proto_rawDesc), len(file_ucenter_v1_ucenter_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   27,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,6 +33,11 @@ const (
 	UcenterService_DeleteApiKey_FullMethodName         = "/ucenter.v1.UcenterService/DeleteApiKey"
 	UcenterService_VerifySignature_FullMethodName      = "/ucenter.v1.UcenterService/VerifySignature"
 	UcenterService_GetMember_FullMethodName            = "/ucenter.v1.UcenterService/GetMember"
+	UcenterService_GetTwoFactor_FullMethodName         = "/ucenter.v1.UcenterService/GetTwoFactor"
+	UcenterService_EnrollTwoFactor_FullMethodName      = "/ucenter.v1.UcenterService/EnrollTwoFactor"
+	UcenterService_ConfirmTwoFactor_FullMethodName     = "/ucenter.v1.UcenterService/ConfirmTwoFactor"
+	UcenterService_DisableTwoFactor_FullMethodName     = "/ucenter.v1.UcenterService/DisableTwoFactor"
+	UcenterService_VerifyTwoFactor_FullMethodName      = "/ucenter.v1.UcenterService/VerifyTwoFactor"
 )
 
 // UcenterServiceClient is the client API for UcenterService service.
@@ -65,6 +70,16 @@ type UcenterServiceClient interface {
 	VerifySignature(ctx context.Context, in *VerifySignatureRequest, opts ...grpc.CallOption) (*VerifySignatureResponse, error)
 	// Returns a member.
 	GetMember(ctx context.Context, in *GetMemberRequest, opts ...grpc.CallOption) (*GetMemberResponse, error)
+	// Tells whether a member has a second factor.
+	GetTwoFactor(ctx context.Context, in *GetTwoFactorRequest, opts ...grpc.CallOption) (*GetTwoFactorResponse, error)
+	// Makes a secret for a second factor (TOTP, RFC 6238), shown this once; it counts once it is confirmed.
+	EnrollTwoFactor(ctx context.Context, in *EnrollTwoFactorRequest, opts ...grpc.CallOption) (*EnrollTwoFactorResponse, error)
+	// Turns the second factor on with a code of it. Idempotent.
+	ConfirmTwoFactor(ctx context.Context, in *ConfirmTwoFactorRequest, opts ...grpc.CallOption) (*ConfirmTwoFactorResponse, error)
+	// Turns the second factor off with a code of it.
+	DisableTwoFactor(ctx context.Context, in *DisableTwoFactorRequest, opts ...grpc.CallOption) (*DisableTwoFactorResponse, error)
+	// Checks a code of the second factor. Each code is good for one purpose, however often that is repeated.
+	VerifyTwoFactor(ctx context.Context, in *VerifyTwoFactorRequest, opts ...grpc.CallOption) (*VerifyTwoFactorResponse, error)
 }
 
 type ucenterServiceClient struct {
@@ -195,6 +210,56 @@ func (c *ucenterServiceClient) GetMember(ctx context.Context, in *GetMemberReque
 	return out, nil
 }
 
+func (c *ucenterServiceClient) GetTwoFactor(ctx context.Context, in *GetTwoFactorRequest, opts ...grpc.CallOption) (*GetTwoFactorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetTwoFactorResponse)
+	err := c.cc.Invoke(ctx, UcenterService_GetTwoFactor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ucenterServiceClient) EnrollTwoFactor(ctx context.Context, in *EnrollTwoFactorRequest, opts ...grpc.CallOption) (*EnrollTwoFactorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EnrollTwoFactorResponse)
+	err := c.cc.Invoke(ctx, UcenterService_EnrollTwoFactor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ucenterServiceClient) ConfirmTwoFactor(ctx context.Context, in *ConfirmTwoFactorRequest, opts ...grpc.CallOption) (*ConfirmTwoFactorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfirmTwoFactorResponse)
+	err := c.cc.Invoke(ctx, UcenterService_ConfirmTwoFactor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ucenterServiceClient) DisableTwoFactor(ctx context.Context, in *DisableTwoFactorRequest, opts ...grpc.CallOption) (*DisableTwoFactorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DisableTwoFactorResponse)
+	err := c.cc.Invoke(ctx, UcenterService_DisableTwoFactor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ucenterServiceClient) VerifyTwoFactor(ctx context.Context, in *VerifyTwoFactorRequest, opts ...grpc.CallOption) (*VerifyTwoFactorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VerifyTwoFactorResponse)
+	err := c.cc.Invoke(ctx, UcenterService_VerifyTwoFactor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // UcenterServiceServer is the server API for UcenterService service.
 // All implementations must embed UnimplementedUcenterServiceServer
 // for forward compatibility.
@@ -225,6 +290,16 @@ type UcenterServiceServer interface {
 	VerifySignature(context.Context, *VerifySignatureRequest) (*VerifySignatureResponse, error)
 	// Returns a member.
 	GetMember(context.Context, *GetMemberRequest) (*GetMemberResponse, error)
+	// Tells whether a member has a second factor.
+	GetTwoFactor(context.Context, *GetTwoFactorRequest) (*GetTwoFactorResponse, error)
+	// Makes a secret for a second factor (TOTP, RFC 6238), shown this once; it counts once it is confirmed.
+	EnrollTwoFactor(context.Context, *EnrollTwoFactorRequest) (*EnrollTwoFactorResponse, error)
+	// Turns the second factor on with a code of it. Idempotent.
+	ConfirmTwoFactor(context.Context, *ConfirmTwoFactorRequest) (*ConfirmTwoFactorResponse, error)
+	// Turns the second factor off with a code of it.
+	DisableTwoFactor(context.Context, *DisableTwoFactorRequest) (*DisableTwoFactorResponse, error)
+	// Checks a code of the second factor. Each code is good for one purpose, however often that is repeated.
+	VerifyTwoFactor(context.Context, *VerifyTwoFactorRequest) (*VerifyTwoFactorResponse, error)
 	mustEmbedUnimplementedUcenterServiceServer()
 }
 
@@ -270,6 +345,21 @@ func (UnimplementedUcenterServiceServer) VerifySignature(context.Context, *Verif
 }
 func (UnimplementedUcenterServiceServer) GetMember(context.Context, *GetMemberRequest) (*GetMemberResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMember not implemented")
+}
+func (UnimplementedUcenterServiceServer) GetTwoFactor(context.Context, *GetTwoFactorRequest) (*GetTwoFactorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTwoFactor not implemented")
+}
+func (UnimplementedUcenterServiceServer) EnrollTwoFactor(context.Context, *EnrollTwoFactorRequest) (*EnrollTwoFactorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EnrollTwoFactor not implemented")
+}
+func (UnimplementedUcenterServiceServer) ConfirmTwoFactor(context.Context, *ConfirmTwoFactorRequest) (*ConfirmTwoFactorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmTwoFactor not implemented")
+}
+func (UnimplementedUcenterServiceServer) DisableTwoFactor(context.Context, *DisableTwoFactorRequest) (*DisableTwoFactorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DisableTwoFactor not implemented")
+}
+func (UnimplementedUcenterServiceServer) VerifyTwoFactor(context.Context, *VerifyTwoFactorRequest) (*VerifyTwoFactorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method VerifyTwoFactor not implemented")
 }
 func (UnimplementedUcenterServiceServer) mustEmbedUnimplementedUcenterServiceServer() {}
 func (UnimplementedUcenterServiceServer) testEmbeddedByValue()                        {}
@@ -508,6 +598,96 @@ func _UcenterService_GetMember_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _UcenterService_GetTwoFactor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTwoFactorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UcenterServiceServer).GetTwoFactor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UcenterService_GetTwoFactor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UcenterServiceServer).GetTwoFactor(ctx, req.(*GetTwoFactorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UcenterService_EnrollTwoFactor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnrollTwoFactorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UcenterServiceServer).EnrollTwoFactor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UcenterService_EnrollTwoFactor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UcenterServiceServer).EnrollTwoFactor(ctx, req.(*EnrollTwoFactorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UcenterService_ConfirmTwoFactor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmTwoFactorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UcenterServiceServer).ConfirmTwoFactor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UcenterService_ConfirmTwoFactor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UcenterServiceServer).ConfirmTwoFactor(ctx, req.(*ConfirmTwoFactorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UcenterService_DisableTwoFactor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisableTwoFactorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UcenterServiceServer).DisableTwoFactor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UcenterService_DisableTwoFactor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UcenterServiceServer).DisableTwoFactor(ctx, req.(*DisableTwoFactorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UcenterService_VerifyTwoFactor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VerifyTwoFactorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UcenterServiceServer).VerifyTwoFactor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UcenterService_VerifyTwoFactor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UcenterServiceServer).VerifyTwoFactor(ctx, req.(*VerifyTwoFactorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // UcenterService_ServiceDesc is the grpc.ServiceDesc for UcenterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -562,6 +742,26 @@ var UcenterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetMember",
 			Handler:    _UcenterService_GetMember_Handler,
+		},
+		{
+			MethodName: "GetTwoFactor",
+			Handler:    _UcenterService_GetTwoFactor_Handler,
+		},
+		{
+			MethodName: "EnrollTwoFactor",
+			Handler:    _UcenterService_EnrollTwoFactor_Handler,
+		},
+		{
+			MethodName: "ConfirmTwoFactor",
+			Handler:    _UcenterService_ConfirmTwoFactor_Handler,
+		},
+		{
+			MethodName: "DisableTwoFactor",
+			Handler:    _UcenterService_DisableTwoFactor_Handler,
+		},
+		{
+			MethodName: "VerifyTwoFactor",
+			Handler:    _UcenterService_VerifyTwoFactor_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

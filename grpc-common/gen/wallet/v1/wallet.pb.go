@@ -1514,6 +1514,2292 @@ func (x *SuspendedOrder) GetSinceMs() int64 {
 	return 0
 }
 
+// Request of GetDepositAddress.
+type GetDepositAddressRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Owner.
+	MemberId int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Coin.
+	Coin          string `protobuf:"bytes,2,opt,name=coin,proto3" json:"coin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDepositAddressRequest) Reset() {
+	*x = GetDepositAddressRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDepositAddressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDepositAddressRequest) ProtoMessage() {}
+
+func (x *GetDepositAddressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDepositAddressRequest.ProtoReflect.Descriptor instead.
+func (*GetDepositAddressRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetDepositAddressRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *GetDepositAddressRequest) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+// Response of GetDepositAddress.
+type GetDepositAddressResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The address.
+	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDepositAddressResponse) Reset() {
+	*x = GetDepositAddressResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDepositAddressResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDepositAddressResponse) ProtoMessage() {}
+
+func (x *GetDepositAddressResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDepositAddressResponse.ProtoReflect.Descriptor instead.
+func (*GetDepositAddressResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GetDepositAddressResponse) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// What a chain paid to an address.
+type ChainDeposit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Deposit id.
+	Id int64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Owner of the address; 0 if it is nobody's.
+	MemberId int64 `protobuf:"varint,2,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Coin.
+	Coin string `protobuf:"bytes,3,opt,name=coin,proto3" json:"coin,omitempty"`
+	// Address.
+	Address string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	// Transaction on the chain.
+	ChainTx string `protobuf:"bytes,5,opt,name=chain_tx,json=chainTx,proto3" json:"chain_tx,omitempty"`
+	// Output of the transaction.
+	OutputIndex int64 `protobuf:"varint,6,opt,name=output_index,json=outputIndex,proto3" json:"output_index,omitempty"`
+	// What the chain paid; it may be finer than the coin's units.
+	ChainAmount string `protobuf:"bytes,7,opt,name=chain_amount,json=chainAmount,proto3" json:"chain_amount,omitempty"`
+	// What of it is whole units: what is, or would be, credited.
+	Amount string `protobuf:"bytes,8,opt,name=amount,proto3" json:"amount,omitempty"`
+	// PENDING, CREDITED, DROPPED, ORPHANED, UNKNOWN_ADDRESS, TOO_SMALL or TOO_LARGE.
+	State string `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`
+	// Block; 0 while it is in none.
+	Height int64 `protobuf:"varint,10,opt,name=height,proto3" json:"height,omitempty"`
+	// Confirmations so far.
+	Confirmations int64 `protobuf:"varint,11,opt,name=confirmations,proto3" json:"confirmations,omitempty"`
+	// First seen, ms.
+	CreateTimeMs int64 `protobuf:"varint,12,opt,name=create_time_ms,json=createTimeMs,proto3" json:"create_time_ms,omitempty"`
+	// Last change, ms.
+	UpdateTimeMs  int64 `protobuf:"varint,13,opt,name=update_time_ms,json=updateTimeMs,proto3" json:"update_time_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChainDeposit) Reset() {
+	*x = ChainDeposit{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChainDeposit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChainDeposit) ProtoMessage() {}
+
+func (x *ChainDeposit) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChainDeposit.ProtoReflect.Descriptor instead.
+func (*ChainDeposit) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ChainDeposit) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ChainDeposit) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *ChainDeposit) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+func (x *ChainDeposit) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ChainDeposit) GetChainTx() string {
+	if x != nil {
+		return x.ChainTx
+	}
+	return ""
+}
+
+func (x *ChainDeposit) GetOutputIndex() int64 {
+	if x != nil {
+		return x.OutputIndex
+	}
+	return 0
+}
+
+func (x *ChainDeposit) GetChainAmount() string {
+	if x != nil {
+		return x.ChainAmount
+	}
+	return ""
+}
+
+func (x *ChainDeposit) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *ChainDeposit) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ChainDeposit) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ChainDeposit) GetConfirmations() int64 {
+	if x != nil {
+		return x.Confirmations
+	}
+	return 0
+}
+
+func (x *ChainDeposit) GetCreateTimeMs() int64 {
+	if x != nil {
+		return x.CreateTimeMs
+	}
+	return 0
+}
+
+func (x *ChainDeposit) GetUpdateTimeMs() int64 {
+	if x != nil {
+		return x.UpdateTimeMs
+	}
+	return 0
+}
+
+// Request of ListDeposits.
+type ListDepositsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only of this member; 0 is all (operators).
+	MemberId int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Only of this coin; empty is all.
+	Coin string `protobuf:"bytes,2,opt,name=coin,proto3" json:"coin,omitempty"`
+	// Only in this state; empty is all.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// At most so many, 1 to 500; 0 is 100.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Ids below this; 0 is the newest.
+	BeforeId      int64 `protobuf:"varint,5,opt,name=before_id,json=beforeId,proto3" json:"before_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDepositsRequest) Reset() {
+	*x = ListDepositsRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDepositsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDepositsRequest) ProtoMessage() {}
+
+func (x *ListDepositsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDepositsRequest.ProtoReflect.Descriptor instead.
+func (*ListDepositsRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListDepositsRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *ListDepositsRequest) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+func (x *ListDepositsRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ListDepositsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDepositsRequest) GetBeforeId() int64 {
+	if x != nil {
+		return x.BeforeId
+	}
+	return 0
+}
+
+// Response of ListDeposits.
+type ListDepositsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Deposits, newest first.
+	Deposits []*ChainDeposit `protobuf:"bytes,1,rep,name=deposits,proto3" json:"deposits,omitempty"`
+	// before_id of the next page; 0 at the end.
+	NextBeforeId  int64 `protobuf:"varint,2,opt,name=next_before_id,json=nextBeforeId,proto3" json:"next_before_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDepositsResponse) Reset() {
+	*x = ListDepositsResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDepositsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDepositsResponse) ProtoMessage() {}
+
+func (x *ListDepositsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDepositsResponse.ProtoReflect.Descriptor instead.
+func (*ListDepositsResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListDepositsResponse) GetDeposits() []*ChainDeposit {
+	if x != nil {
+		return x.Deposits
+	}
+	return nil
+}
+
+func (x *ListDepositsResponse) GetNextBeforeId() int64 {
+	if x != nil {
+		return x.NextBeforeId
+	}
+	return 0
+}
+
+// Request of ListTransferRules.
+type ListTransferRulesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTransferRulesRequest) Reset() {
+	*x = ListTransferRulesRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTransferRulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTransferRulesRequest) ProtoMessage() {}
+
+func (x *ListTransferRulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTransferRulesRequest.ProtoReflect.Descriptor instead.
+func (*ListTransferRulesRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{29}
+}
+
+// How a coin can be deposited and withdrawn. "0" is no limit.
+type TransferRules struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Coin.
+	Coin string `protobuf:"bytes,1,opt,name=coin,proto3" json:"coin,omitempty"`
+	// Confirmations after which a deposit is credited and a withdrawal done.
+	Confirmations int64 `protobuf:"varint,2,opt,name=confirmations,proto3" json:"confirmations,omitempty"`
+	// Least that is credited.
+	MinDeposit string `protobuf:"bytes,3,opt,name=min_deposit,json=minDeposit,proto3" json:"min_deposit,omitempty"`
+	// Least of a withdrawal.
+	MinWithdraw string `protobuf:"bytes,4,opt,name=min_withdraw,json=minWithdraw,proto3" json:"min_withdraw,omitempty"`
+	// Most of a withdrawal.
+	MaxWithdraw string `protobuf:"bytes,5,opt,name=max_withdraw,json=maxWithdraw,proto3" json:"max_withdraw,omitempty"`
+	// Most of a UTC day.
+	DayLimit string `protobuf:"bytes,6,opt,name=day_limit,json=dayLimit,proto3" json:"day_limit,omitempty"`
+	// Fee of a withdrawal, on top of its amount.
+	Fee string `protobuf:"bytes,7,opt,name=fee,proto3" json:"fee,omitempty"`
+	// Above this an operator approves first.
+	ReviewAbove string `protobuf:"bytes,8,opt,name=review_above,json=reviewAbove,proto3" json:"review_above,omitempty"`
+	// Decimals of the coin.
+	Scale         int32 `protobuf:"varint,9,opt,name=scale,proto3" json:"scale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferRules) Reset() {
+	*x = TransferRules{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferRules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferRules) ProtoMessage() {}
+
+func (x *TransferRules) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferRules.ProtoReflect.Descriptor instead.
+func (*TransferRules) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *TransferRules) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+func (x *TransferRules) GetConfirmations() int64 {
+	if x != nil {
+		return x.Confirmations
+	}
+	return 0
+}
+
+func (x *TransferRules) GetMinDeposit() string {
+	if x != nil {
+		return x.MinDeposit
+	}
+	return ""
+}
+
+func (x *TransferRules) GetMinWithdraw() string {
+	if x != nil {
+		return x.MinWithdraw
+	}
+	return ""
+}
+
+func (x *TransferRules) GetMaxWithdraw() string {
+	if x != nil {
+		return x.MaxWithdraw
+	}
+	return ""
+}
+
+func (x *TransferRules) GetDayLimit() string {
+	if x != nil {
+		return x.DayLimit
+	}
+	return ""
+}
+
+func (x *TransferRules) GetFee() string {
+	if x != nil {
+		return x.Fee
+	}
+	return ""
+}
+
+func (x *TransferRules) GetReviewAbove() string {
+	if x != nil {
+		return x.ReviewAbove
+	}
+	return ""
+}
+
+func (x *TransferRules) GetScale() int32 {
+	if x != nil {
+		return x.Scale
+	}
+	return 0
+}
+
+// Response of ListTransferRules.
+type ListTransferRulesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rules of each coin that can be transferred.
+	Rules         []*TransferRules `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTransferRulesResponse) Reset() {
+	*x = ListTransferRulesResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTransferRulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTransferRulesResponse) ProtoMessage() {}
+
+func (x *ListTransferRulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTransferRulesResponse.ProtoReflect.Descriptor instead.
+func (*ListTransferRulesResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListTransferRulesResponse) GetRules() []*TransferRules {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+// A place in an address book.
+type Address struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Coin.
+	Coin string `protobuf:"bytes,1,opt,name=coin,proto3" json:"coin,omitempty"`
+	// Address.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// The member's name for it.
+	Remark string `protobuf:"bytes,3,opt,name=remark,proto3" json:"remark,omitempty"`
+	// Added, ms.
+	CreateTimeMs int64 `protobuf:"varint,4,opt,name=create_time_ms,json=createTimeMs,proto3" json:"create_time_ms,omitempty"`
+	// Withdrawals may go there from then on, ms.
+	UsableTimeMs  int64 `protobuf:"varint,5,opt,name=usable_time_ms,json=usableTimeMs,proto3" json:"usable_time_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Address) Reset() {
+	*x = Address{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Address) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Address) ProtoMessage() {}
+
+func (x *Address) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Address.ProtoReflect.Descriptor instead.
+func (*Address) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Address) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+func (x *Address) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Address) GetRemark() string {
+	if x != nil {
+		return x.Remark
+	}
+	return ""
+}
+
+func (x *Address) GetCreateTimeMs() int64 {
+	if x != nil {
+		return x.CreateTimeMs
+	}
+	return 0
+}
+
+func (x *Address) GetUsableTimeMs() int64 {
+	if x != nil {
+		return x.UsableTimeMs
+	}
+	return 0
+}
+
+// Request of AddAddress.
+type AddAddressRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Owner.
+	MemberId int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Coin.
+	Coin string `protobuf:"bytes,2,opt,name=coin,proto3" json:"coin,omitempty"`
+	// Address.
+	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	// The member's name for it, at most 64 bytes.
+	Remark        string `protobuf:"bytes,4,opt,name=remark,proto3" json:"remark,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddAddressRequest) Reset() {
+	*x = AddAddressRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddAddressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddAddressRequest) ProtoMessage() {}
+
+func (x *AddAddressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddAddressRequest.ProtoReflect.Descriptor instead.
+func (*AddAddressRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *AddAddressRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *AddAddressRequest) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+func (x *AddAddressRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *AddAddressRequest) GetRemark() string {
+	if x != nil {
+		return x.Remark
+	}
+	return ""
+}
+
+// Response of AddAddress.
+type AddAddressResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The address as listed.
+	Address       *Address `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddAddressResponse) Reset() {
+	*x = AddAddressResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddAddressResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddAddressResponse) ProtoMessage() {}
+
+func (x *AddAddressResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddAddressResponse.ProtoReflect.Descriptor instead.
+func (*AddAddressResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *AddAddressResponse) GetAddress() *Address {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+// Request of RemoveAddress.
+type RemoveAddressRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Owner.
+	MemberId int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Coin.
+	Coin string `protobuf:"bytes,2,opt,name=coin,proto3" json:"coin,omitempty"`
+	// Address.
+	Address       string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveAddressRequest) Reset() {
+	*x = RemoveAddressRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveAddressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveAddressRequest) ProtoMessage() {}
+
+func (x *RemoveAddressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveAddressRequest.ProtoReflect.Descriptor instead.
+func (*RemoveAddressRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RemoveAddressRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *RemoveAddressRequest) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+func (x *RemoveAddressRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// Response of RemoveAddress.
+type RemoveAddressResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveAddressResponse) Reset() {
+	*x = RemoveAddressResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveAddressResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveAddressResponse) ProtoMessage() {}
+
+func (x *RemoveAddressResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveAddressResponse.ProtoReflect.Descriptor instead.
+func (*RemoveAddressResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{36}
+}
+
+// Request of ListAddresses.
+type ListAddressesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Owner.
+	MemberId int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Only of this coin; empty is all.
+	Coin          string `protobuf:"bytes,2,opt,name=coin,proto3" json:"coin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAddressesRequest) Reset() {
+	*x = ListAddressesRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAddressesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAddressesRequest) ProtoMessage() {}
+
+func (x *ListAddressesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAddressesRequest.ProtoReflect.Descriptor instead.
+func (*ListAddressesRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ListAddressesRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *ListAddressesRequest) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+// Response of ListAddresses.
+type ListAddressesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Addresses, newest first.
+	Addresses     []*Address `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAddressesResponse) Reset() {
+	*x = ListAddressesResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAddressesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAddressesResponse) ProtoMessage() {}
+
+func (x *ListAddressesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAddressesResponse.ProtoReflect.Descriptor instead.
+func (*ListAddressesResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListAddressesResponse) GetAddresses() []*Address {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+// A withdrawal.
+type Withdrawal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Withdrawal id.
+	Id int64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Owner.
+	MemberId int64 `protobuf:"varint,2,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// The request's idempotency key.
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Coin.
+	Coin string `protobuf:"bytes,4,opt,name=coin,proto3" json:"coin,omitempty"`
+	// Where it goes.
+	Address string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
+	// What leaves.
+	Amount string `protobuf:"bytes,6,opt,name=amount,proto3" json:"amount,omitempty"`
+	// The house's fee, on top.
+	Fee string `protobuf:"bytes,7,opt,name=fee,proto3" json:"fee,omitempty"`
+	// PENDING_REVIEW, APPROVED, BROADCASTING, SENT, CONFIRMED, REJECTED, CANCELED or FAILED.
+	State string `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"`
+	// How many operators must approve.
+	ReviewsNeeded int64 `protobuf:"varint,9,opt,name=reviews_needed,json=reviewsNeeded,proto3" json:"reviews_needed,omitempty"`
+	// What operators decided.
+	Reviews []*Review `protobuf:"bytes,10,rep,name=reviews,proto3" json:"reviews,omitempty"`
+	// Transaction on the chain; empty until it is sent.
+	ChainTx string `protobuf:"bytes,11,opt,name=chain_tx,json=chainTx,proto3" json:"chain_tx,omitempty"`
+	// Why it was rejected or failed.
+	Reason string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why an operator has to look; empty if none has to.
+	Attention string `protobuf:"bytes,13,opt,name=attention,proto3" json:"attention,omitempty"`
+	// Asked for, ms.
+	CreateTimeMs int64 `protobuf:"varint,14,opt,name=create_time_ms,json=createTimeMs,proto3" json:"create_time_ms,omitempty"`
+	// Broadcast, ms; 0 until then.
+	SentTimeMs int64 `protobuf:"varint,15,opt,name=sent_time_ms,json=sentTimeMs,proto3" json:"sent_time_ms,omitempty"`
+	// Last change, ms.
+	UpdateTimeMs  int64 `protobuf:"varint,16,opt,name=update_time_ms,json=updateTimeMs,proto3" json:"update_time_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Withdrawal) Reset() {
+	*x = Withdrawal{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Withdrawal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Withdrawal) ProtoMessage() {}
+
+func (x *Withdrawal) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
+func (*Withdrawal) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Withdrawal) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Withdrawal) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *Withdrawal) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetFee() string {
+	if x != nil {
+		return x.Fee
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetReviewsNeeded() int64 {
+	if x != nil {
+		return x.ReviewsNeeded
+	}
+	return 0
+}
+
+func (x *Withdrawal) GetReviews() []*Review {
+	if x != nil {
+		return x.Reviews
+	}
+	return nil
+}
+
+func (x *Withdrawal) GetChainTx() string {
+	if x != nil {
+		return x.ChainTx
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetAttention() string {
+	if x != nil {
+		return x.Attention
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetCreateTimeMs() int64 {
+	if x != nil {
+		return x.CreateTimeMs
+	}
+	return 0
+}
+
+func (x *Withdrawal) GetSentTimeMs() int64 {
+	if x != nil {
+		return x.SentTimeMs
+	}
+	return 0
+}
+
+func (x *Withdrawal) GetUpdateTimeMs() int64 {
+	if x != nil {
+		return x.UpdateTimeMs
+	}
+	return 0
+}
+
+// An operator's decision.
+type Review struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Operator.
+	Operator string `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"`
+	// Approved or rejected.
+	Approve bool `protobuf:"varint,2,opt,name=approve,proto3" json:"approve,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When, ms.
+	TimeMs        int64 `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Review) Reset() {
+	*x = Review{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Review) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Review) ProtoMessage() {}
+
+func (x *Review) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Review.ProtoReflect.Descriptor instead.
+func (*Review) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Review) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *Review) GetApprove() bool {
+	if x != nil {
+		return x.Approve
+	}
+	return false
+}
+
+func (x *Review) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Review) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+// Request of Withdraw.
+type WithdrawRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Idempotency key of the member, 1 to 64 characters.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Owner.
+	MemberId int64 `protobuf:"varint,2,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Coin.
+	Coin string `protobuf:"bytes,3,opt,name=coin,proto3" json:"coin,omitempty"`
+	// An address of the member's address book.
+	Address string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	// Amount, > 0; the fee comes on top.
+	Amount        string `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawRequest) Reset() {
+	*x = WithdrawRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawRequest) ProtoMessage() {}
+
+func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *WithdrawRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *WithdrawRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *WithdrawRequest) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+func (x *WithdrawRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *WithdrawRequest) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+// Response of Withdraw.
+type WithdrawResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The withdrawal.
+	Withdrawal *Withdrawal `protobuf:"bytes,1,opt,name=withdrawal,proto3" json:"withdrawal,omitempty"`
+	// Whether the request id was used before, for the same.
+	RepeatedRequest bool `protobuf:"varint,2,opt,name=repeated_request,json=repeatedRequest,proto3" json:"repeated_request,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *WithdrawResponse) Reset() {
+	*x = WithdrawResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawResponse) ProtoMessage() {}
+
+func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *WithdrawResponse) GetWithdrawal() *Withdrawal {
+	if x != nil {
+		return x.Withdrawal
+	}
+	return nil
+}
+
+func (x *WithdrawResponse) GetRepeatedRequest() bool {
+	if x != nil {
+		return x.RepeatedRequest
+	}
+	return false
+}
+
+// Request of CancelWithdrawal.
+type CancelWithdrawalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Owner.
+	MemberId int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Withdrawal id.
+	Id            int64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelWithdrawalRequest) Reset() {
+	*x = CancelWithdrawalRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelWithdrawalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelWithdrawalRequest) ProtoMessage() {}
+
+func (x *CancelWithdrawalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelWithdrawalRequest.ProtoReflect.Descriptor instead.
+func (*CancelWithdrawalRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CancelWithdrawalRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *CancelWithdrawalRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// Response of CancelWithdrawal.
+type CancelWithdrawalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The withdrawal.
+	Withdrawal    *Withdrawal `protobuf:"bytes,1,opt,name=withdrawal,proto3" json:"withdrawal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelWithdrawalResponse) Reset() {
+	*x = CancelWithdrawalResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelWithdrawalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelWithdrawalResponse) ProtoMessage() {}
+
+func (x *CancelWithdrawalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelWithdrawalResponse.ProtoReflect.Descriptor instead.
+func (*CancelWithdrawalResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *CancelWithdrawalResponse) GetWithdrawal() *Withdrawal {
+	if x != nil {
+		return x.Withdrawal
+	}
+	return nil
+}
+
+// Request of ListWithdrawals.
+type ListWithdrawalsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only of this member; 0 is all (operators).
+	MemberId int64 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Only of this coin; empty is all.
+	Coin string `protobuf:"bytes,2,opt,name=coin,proto3" json:"coin,omitempty"`
+	// Only in this state; empty is all.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// Only those that need an operator.
+	Attention bool `protobuf:"varint,4,opt,name=attention,proto3" json:"attention,omitempty"`
+	// At most so many, 1 to 500; 0 is 100.
+	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Ids below this; 0 is the newest.
+	BeforeId      int64 `protobuf:"varint,6,opt,name=before_id,json=beforeId,proto3" json:"before_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWithdrawalsRequest) Reset() {
+	*x = ListWithdrawalsRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWithdrawalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWithdrawalsRequest) ProtoMessage() {}
+
+func (x *ListWithdrawalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWithdrawalsRequest.ProtoReflect.Descriptor instead.
+func (*ListWithdrawalsRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ListWithdrawalsRequest) GetMemberId() int64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *ListWithdrawalsRequest) GetCoin() string {
+	if x != nil {
+		return x.Coin
+	}
+	return ""
+}
+
+func (x *ListWithdrawalsRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ListWithdrawalsRequest) GetAttention() bool {
+	if x != nil {
+		return x.Attention
+	}
+	return false
+}
+
+func (x *ListWithdrawalsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListWithdrawalsRequest) GetBeforeId() int64 {
+	if x != nil {
+		return x.BeforeId
+	}
+	return 0
+}
+
+// Response of ListWithdrawals.
+type ListWithdrawalsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Withdrawals, newest first.
+	Withdrawals []*Withdrawal `protobuf:"bytes,1,rep,name=withdrawals,proto3" json:"withdrawals,omitempty"`
+	// before_id of the next page; 0 at the end.
+	NextBeforeId  int64 `protobuf:"varint,2,opt,name=next_before_id,json=nextBeforeId,proto3" json:"next_before_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWithdrawalsResponse) Reset() {
+	*x = ListWithdrawalsResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWithdrawalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWithdrawalsResponse) ProtoMessage() {}
+
+func (x *ListWithdrawalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWithdrawalsResponse.ProtoReflect.Descriptor instead.
+func (*ListWithdrawalsResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ListWithdrawalsResponse) GetWithdrawals() []*Withdrawal {
+	if x != nil {
+		return x.Withdrawals
+	}
+	return nil
+}
+
+func (x *ListWithdrawalsResponse) GetNextBeforeId() int64 {
+	if x != nil {
+		return x.NextBeforeId
+	}
+	return 0
+}
+
+// Request of ReviewWithdrawal.
+type ReviewWithdrawalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Withdrawal id.
+	Id int64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Who decides; above the second threshold two different ones must approve.
+	Operator string `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	// Approve or reject.
+	Approve bool `protobuf:"varint,3,opt,name=approve,proto3" json:"approve,omitempty"`
+	// Why, at most 255 bytes.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewWithdrawalRequest) Reset() {
+	*x = ReviewWithdrawalRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewWithdrawalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewWithdrawalRequest) ProtoMessage() {}
+
+func (x *ReviewWithdrawalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewWithdrawalRequest.ProtoReflect.Descriptor instead.
+func (*ReviewWithdrawalRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ReviewWithdrawalRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ReviewWithdrawalRequest) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *ReviewWithdrawalRequest) GetApprove() bool {
+	if x != nil {
+		return x.Approve
+	}
+	return false
+}
+
+func (x *ReviewWithdrawalRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Response of ReviewWithdrawal.
+type ReviewWithdrawalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The withdrawal.
+	Withdrawal    *Withdrawal `protobuf:"bytes,1,opt,name=withdrawal,proto3" json:"withdrawal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewWithdrawalResponse) Reset() {
+	*x = ReviewWithdrawalResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewWithdrawalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewWithdrawalResponse) ProtoMessage() {}
+
+func (x *ReviewWithdrawalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewWithdrawalResponse.ProtoReflect.Descriptor instead.
+func (*ReviewWithdrawalResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ReviewWithdrawalResponse) GetWithdrawal() *Withdrawal {
+	if x != nil {
+		return x.Withdrawal
+	}
+	return nil
+}
+
+// Request of RetryWithdrawal.
+type RetryWithdrawalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Withdrawal id.
+	Id            int64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryWithdrawalRequest) Reset() {
+	*x = RetryWithdrawalRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryWithdrawalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryWithdrawalRequest) ProtoMessage() {}
+
+func (x *RetryWithdrawalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryWithdrawalRequest.ProtoReflect.Descriptor instead.
+func (*RetryWithdrawalRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *RetryWithdrawalRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// Response of RetryWithdrawal.
+type RetryWithdrawalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The withdrawal.
+	Withdrawal    *Withdrawal `protobuf:"bytes,1,opt,name=withdrawal,proto3" json:"withdrawal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryWithdrawalResponse) Reset() {
+	*x = RetryWithdrawalResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryWithdrawalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryWithdrawalResponse) ProtoMessage() {}
+
+func (x *RetryWithdrawalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryWithdrawalResponse.ProtoReflect.Descriptor instead.
+func (*RetryWithdrawalResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *RetryWithdrawalResponse) GetWithdrawal() *Withdrawal {
+	if x != nil {
+		return x.Withdrawal
+	}
+	return nil
+}
+
+// Request of AbandonWithdrawal.
+type AbandonWithdrawalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Withdrawal id.
+	Id            int64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbandonWithdrawalRequest) Reset() {
+	*x = AbandonWithdrawalRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbandonWithdrawalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbandonWithdrawalRequest) ProtoMessage() {}
+
+func (x *AbandonWithdrawalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbandonWithdrawalRequest.ProtoReflect.Descriptor instead.
+func (*AbandonWithdrawalRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *AbandonWithdrawalRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// Response of AbandonWithdrawal.
+type AbandonWithdrawalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The withdrawal.
+	Withdrawal    *Withdrawal `protobuf:"bytes,1,opt,name=withdrawal,proto3" json:"withdrawal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbandonWithdrawalResponse) Reset() {
+	*x = AbandonWithdrawalResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbandonWithdrawalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbandonWithdrawalResponse) ProtoMessage() {}
+
+func (x *AbandonWithdrawalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbandonWithdrawalResponse.ProtoReflect.Descriptor instead.
+func (*AbandonWithdrawalResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *AbandonWithdrawalResponse) GetWithdrawal() *Withdrawal {
+	if x != nil {
+		return x.Withdrawal
+	}
+	return nil
+}
+
+// What is stopped.
+type Stop struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// MEMBER, COIN, CHAIN or ALL.
+	Scope string `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Member id or coin; empty for ALL.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Since, ms.
+	SinceMs       int64 `protobuf:"varint,4,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stop) Reset() {
+	*x = Stop{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stop) ProtoMessage() {}
+
+func (x *Stop) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stop.ProtoReflect.Descriptor instead.
+func (*Stop) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *Stop) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *Stop) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Stop) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Stop) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+// Request of ListStops.
+type ListStopsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStopsRequest) Reset() {
+	*x = ListStopsRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStopsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStopsRequest) ProtoMessage() {}
+
+func (x *ListStopsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStopsRequest.ProtoReflect.Descriptor instead.
+func (*ListStopsRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{54}
+}
+
+// Response of ListStops.
+type ListStopsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stops, oldest first.
+	Stops         []*Stop `protobuf:"bytes,1,rep,name=stops,proto3" json:"stops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStopsResponse) Reset() {
+	*x = ListStopsResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStopsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStopsResponse) ProtoMessage() {}
+
+func (x *ListStopsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStopsResponse.ProtoReflect.Descriptor instead.
+func (*ListStopsResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListStopsResponse) GetStops() []*Stop {
+	if x != nil {
+		return x.Stops
+	}
+	return nil
+}
+
+// Request of SetStop.
+type SetStopRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// MEMBER, COIN, CHAIN or ALL.
+	Scope string `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Member id or coin; empty for ALL.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Why, 1 to 500 bytes.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetStopRequest) Reset() {
+	*x = SetStopRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetStopRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetStopRequest) ProtoMessage() {}
+
+func (x *SetStopRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetStopRequest.ProtoReflect.Descriptor instead.
+func (*SetStopRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *SetStopRequest) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *SetStopRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetStopRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Response of SetStop.
+type SetStopResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetStopResponse) Reset() {
+	*x = SetStopResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetStopResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetStopResponse) ProtoMessage() {}
+
+func (x *SetStopResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetStopResponse.ProtoReflect.Descriptor instead.
+func (*SetStopResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{57}
+}
+
+// Request of LiftStop.
+type LiftStopRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// MEMBER, COIN, CHAIN or ALL.
+	Scope string `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Member id or coin; empty for ALL.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftStopRequest) Reset() {
+	*x = LiftStopRequest{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftStopRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftStopRequest) ProtoMessage() {}
+
+func (x *LiftStopRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftStopRequest.ProtoReflect.Descriptor instead.
+func (*LiftStopRequest) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *LiftStopRequest) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *LiftStopRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Response of LiftStop.
+type LiftStopResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftStopResponse) Reset() {
+	*x = LiftStopResponse{}
+	mi := &file_wallet_v1_wallet_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftStopResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftStopResponse) ProtoMessage() {}
+
+func (x *LiftStopResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wallet_v1_wallet_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftStopResponse.ProtoReflect.Descriptor instead.
+func (*LiftStopResponse) Descriptor() ([]byte, []int) {
+	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{59}
+}
+
 var File_wallet_v1_wallet_proto protoreflect.FileDescriptor
 
 const file_wallet_v1_wallet_proto_rawDesc = "" +
@@ -1614,7 +3900,166 @@ const file_wallet_v1_wallet_proto_rawDesc = "" +
 	"\x06symbol\x18\x03 \x01(\tR\x06symbol\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x03R\x03seq\x12\x14\n" +
 	"\x05cause\x18\x05 \x01(\tR\x05cause\x12\x19\n" +
-	"\bsince_ms\x18\x06 \x01(\x03R\asinceMs2\xca\x05\n" +
+	"\bsince_ms\x18\x06 \x01(\x03R\asinceMs\"K\n" +
+	"\x18GetDepositAddressRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04coin\x18\x02 \x01(\tR\x04coin\"5\n" +
+	"\x19GetDepositAddressResponse\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\"\x82\x03\n" +
+	"\fChainDeposit\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1b\n" +
+	"\tmember_id\x18\x02 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04coin\x18\x03 \x01(\tR\x04coin\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x19\n" +
+	"\bchain_tx\x18\x05 \x01(\tR\achainTx\x12!\n" +
+	"\foutput_index\x18\x06 \x01(\x03R\voutputIndex\x12!\n" +
+	"\fchain_amount\x18\a \x01(\tR\vchainAmount\x12\x16\n" +
+	"\x06amount\x18\b \x01(\tR\x06amount\x12\x14\n" +
+	"\x05state\x18\t \x01(\tR\x05state\x12\x16\n" +
+	"\x06height\x18\n" +
+	" \x01(\x03R\x06height\x12$\n" +
+	"\rconfirmations\x18\v \x01(\x03R\rconfirmations\x12$\n" +
+	"\x0ecreate_time_ms\x18\f \x01(\x03R\fcreateTimeMs\x12$\n" +
+	"\x0eupdate_time_ms\x18\r \x01(\x03R\fupdateTimeMs\"\x96\x01\n" +
+	"\x13ListDepositsRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04coin\x18\x02 \x01(\tR\x04coin\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1b\n" +
+	"\tbefore_id\x18\x05 \x01(\x03R\bbeforeId\"q\n" +
+	"\x14ListDepositsResponse\x123\n" +
+	"\bdeposits\x18\x01 \x03(\v2\x17.wallet.v1.ChainDepositR\bdeposits\x12$\n" +
+	"\x0enext_before_id\x18\x02 \x01(\x03R\fnextBeforeId\"\x1a\n" +
+	"\x18ListTransferRulesRequest\"\x98\x02\n" +
+	"\rTransferRules\x12\x12\n" +
+	"\x04coin\x18\x01 \x01(\tR\x04coin\x12$\n" +
+	"\rconfirmations\x18\x02 \x01(\x03R\rconfirmations\x12\x1f\n" +
+	"\vmin_deposit\x18\x03 \x01(\tR\n" +
+	"minDeposit\x12!\n" +
+	"\fmin_withdraw\x18\x04 \x01(\tR\vminWithdraw\x12!\n" +
+	"\fmax_withdraw\x18\x05 \x01(\tR\vmaxWithdraw\x12\x1b\n" +
+	"\tday_limit\x18\x06 \x01(\tR\bdayLimit\x12\x10\n" +
+	"\x03fee\x18\a \x01(\tR\x03fee\x12!\n" +
+	"\freview_above\x18\b \x01(\tR\vreviewAbove\x12\x14\n" +
+	"\x05scale\x18\t \x01(\x05R\x05scale\"K\n" +
+	"\x19ListTransferRulesResponse\x12.\n" +
+	"\x05rules\x18\x01 \x03(\v2\x18.wallet.v1.TransferRulesR\x05rules\"\x9b\x01\n" +
+	"\aAddress\x12\x12\n" +
+	"\x04coin\x18\x01 \x01(\tR\x04coin\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06remark\x18\x03 \x01(\tR\x06remark\x12$\n" +
+	"\x0ecreate_time_ms\x18\x04 \x01(\x03R\fcreateTimeMs\x12$\n" +
+	"\x0eusable_time_ms\x18\x05 \x01(\x03R\fusableTimeMs\"v\n" +
+	"\x11AddAddressRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04coin\x18\x02 \x01(\tR\x04coin\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06remark\x18\x04 \x01(\tR\x06remark\"B\n" +
+	"\x12AddAddressResponse\x12,\n" +
+	"\aaddress\x18\x01 \x01(\v2\x12.wallet.v1.AddressR\aaddress\"a\n" +
+	"\x14RemoveAddressRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04coin\x18\x02 \x01(\tR\x04coin\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\"\x17\n" +
+	"\x15RemoveAddressResponse\"G\n" +
+	"\x14ListAddressesRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04coin\x18\x02 \x01(\tR\x04coin\"I\n" +
+	"\x15ListAddressesResponse\x120\n" +
+	"\taddresses\x18\x01 \x03(\v2\x12.wallet.v1.AddressR\taddresses\"\xd9\x03\n" +
+	"\n" +
+	"Withdrawal\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1b\n" +
+	"\tmember_id\x18\x02 \x01(\x03R\bmemberId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04coin\x18\x04 \x01(\tR\x04coin\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06amount\x18\x06 \x01(\tR\x06amount\x12\x10\n" +
+	"\x03fee\x18\a \x01(\tR\x03fee\x12\x14\n" +
+	"\x05state\x18\b \x01(\tR\x05state\x12%\n" +
+	"\x0ereviews_needed\x18\t \x01(\x03R\rreviewsNeeded\x12+\n" +
+	"\areviews\x18\n" +
+	" \x03(\v2\x11.wallet.v1.ReviewR\areviews\x12\x19\n" +
+	"\bchain_tx\x18\v \x01(\tR\achainTx\x12\x16\n" +
+	"\x06reason\x18\f \x01(\tR\x06reason\x12\x1c\n" +
+	"\tattention\x18\r \x01(\tR\tattention\x12$\n" +
+	"\x0ecreate_time_ms\x18\x0e \x01(\x03R\fcreateTimeMs\x12 \n" +
+	"\fsent_time_ms\x18\x0f \x01(\x03R\n" +
+	"sentTimeMs\x12$\n" +
+	"\x0eupdate_time_ms\x18\x10 \x01(\x03R\fupdateTimeMs\"o\n" +
+	"\x06Review\x12\x1a\n" +
+	"\boperator\x18\x01 \x01(\tR\boperator\x12\x18\n" +
+	"\aapprove\x18\x02 \x01(\bR\aapprove\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x17\n" +
+	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\"\x93\x01\n" +
+	"\x0fWithdrawRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1b\n" +
+	"\tmember_id\x18\x02 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04coin\x18\x03 \x01(\tR\x04coin\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06amount\x18\x05 \x01(\tR\x06amount\"t\n" +
+	"\x10WithdrawResponse\x125\n" +
+	"\n" +
+	"withdrawal\x18\x01 \x01(\v2\x15.wallet.v1.WithdrawalR\n" +
+	"withdrawal\x12)\n" +
+	"\x10repeated_request\x18\x02 \x01(\bR\x0frepeatedRequest\"F\n" +
+	"\x17CancelWithdrawalRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x03R\x02id\"Q\n" +
+	"\x18CancelWithdrawalResponse\x125\n" +
+	"\n" +
+	"withdrawal\x18\x01 \x01(\v2\x15.wallet.v1.WithdrawalR\n" +
+	"withdrawal\"\xb7\x01\n" +
+	"\x16ListWithdrawalsRequest\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x12\n" +
+	"\x04coin\x18\x02 \x01(\tR\x04coin\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x1c\n" +
+	"\tattention\x18\x04 \x01(\bR\tattention\x12\x1b\n" +
+	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1b\n" +
+	"\tbefore_id\x18\x06 \x01(\x03R\bbeforeId\"x\n" +
+	"\x17ListWithdrawalsResponse\x127\n" +
+	"\vwithdrawals\x18\x01 \x03(\v2\x15.wallet.v1.WithdrawalR\vwithdrawals\x12$\n" +
+	"\x0enext_before_id\x18\x02 \x01(\x03R\fnextBeforeId\"w\n" +
+	"\x17ReviewWithdrawalRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\tR\boperator\x12\x18\n" +
+	"\aapprove\x18\x03 \x01(\bR\aapprove\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"Q\n" +
+	"\x18ReviewWithdrawalResponse\x125\n" +
+	"\n" +
+	"withdrawal\x18\x01 \x01(\v2\x15.wallet.v1.WithdrawalR\n" +
+	"withdrawal\"(\n" +
+	"\x16RetryWithdrawalRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\"P\n" +
+	"\x17RetryWithdrawalResponse\x125\n" +
+	"\n" +
+	"withdrawal\x18\x01 \x01(\v2\x15.wallet.v1.WithdrawalR\n" +
+	"withdrawal\"*\n" +
+	"\x18AbandonWithdrawalRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\"R\n" +
+	"\x19AbandonWithdrawalResponse\x125\n" +
+	"\n" +
+	"withdrawal\x18\x01 \x01(\v2\x15.wallet.v1.WithdrawalR\n" +
+	"withdrawal\"c\n" +
+	"\x04Stop\x12\x14\n" +
+	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x19\n" +
+	"\bsince_ms\x18\x04 \x01(\x03R\asinceMs\"\x12\n" +
+	"\x10ListStopsRequest\":\n" +
+	"\x11ListStopsResponse\x12%\n" +
+	"\x05stops\x18\x01 \x03(\v2\x0f.wallet.v1.StopR\x05stops\"R\n" +
+	"\x0eSetStopRequest\x12\x14\n" +
+	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x11\n" +
+	"\x0fSetStopResponse\";\n" +
+	"\x0fLiftStopRequest\x12\x14\n" +
+	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x12\n" +
+	"\x10LiftStopResponse2\xb0\x0f\n" +
 	"\rWalletService\x12F\n" +
 	"\tPlaceHold\x12\x1b.wallet.v1.PlaceHoldRequest\x1a\x1c.wallet.v1.PlaceHoldResponse\x12L\n" +
 	"\vReleaseHold\x12\x1d.wallet.v1.ReleaseHoldRequest\x1a\x1e.wallet.v1.ReleaseHoldResponse\x12I\n" +
@@ -1626,7 +4071,23 @@ const file_wallet_v1_wallet_proto_rawDesc = "" +
 	"CreateCoin\x12\x1c.wallet.v1.CreateCoinRequest\x1a\x1d.wallet.v1.CreateCoinResponse\x12@\n" +
 	"\aDeposit\x12\x19.wallet.v1.DepositRequest\x1a\x1a.wallet.v1.DepositResponse\x12U\n" +
 	"\x0eListStaleHolds\x12 .wallet.v1.ListStaleHoldsRequest\x1a!.wallet.v1.ListStaleHoldsResponse\x12O\n" +
-	"\fListSuspense\x12\x1e.wallet.v1.ListSuspenseRequest\x1a\x1f.wallet.v1.ListSuspenseResponseB+Z)mscoin/grpc-common/gen/wallet/v1;walletpbb\x06proto3"
+	"\fListSuspense\x12\x1e.wallet.v1.ListSuspenseRequest\x1a\x1f.wallet.v1.ListSuspenseResponse\x12^\n" +
+	"\x11GetDepositAddress\x12#.wallet.v1.GetDepositAddressRequest\x1a$.wallet.v1.GetDepositAddressResponse\x12O\n" +
+	"\fListDeposits\x12\x1e.wallet.v1.ListDepositsRequest\x1a\x1f.wallet.v1.ListDepositsResponse\x12^\n" +
+	"\x11ListTransferRules\x12#.wallet.v1.ListTransferRulesRequest\x1a$.wallet.v1.ListTransferRulesResponse\x12I\n" +
+	"\n" +
+	"AddAddress\x12\x1c.wallet.v1.AddAddressRequest\x1a\x1d.wallet.v1.AddAddressResponse\x12R\n" +
+	"\rRemoveAddress\x12\x1f.wallet.v1.RemoveAddressRequest\x1a .wallet.v1.RemoveAddressResponse\x12R\n" +
+	"\rListAddresses\x12\x1f.wallet.v1.ListAddressesRequest\x1a .wallet.v1.ListAddressesResponse\x12C\n" +
+	"\bWithdraw\x12\x1a.wallet.v1.WithdrawRequest\x1a\x1b.wallet.v1.WithdrawResponse\x12[\n" +
+	"\x10CancelWithdrawal\x12\".wallet.v1.CancelWithdrawalRequest\x1a#.wallet.v1.CancelWithdrawalResponse\x12X\n" +
+	"\x0fListWithdrawals\x12!.wallet.v1.ListWithdrawalsRequest\x1a\".wallet.v1.ListWithdrawalsResponse\x12[\n" +
+	"\x10ReviewWithdrawal\x12\".wallet.v1.ReviewWithdrawalRequest\x1a#.wallet.v1.ReviewWithdrawalResponse\x12X\n" +
+	"\x0fRetryWithdrawal\x12!.wallet.v1.RetryWithdrawalRequest\x1a\".wallet.v1.RetryWithdrawalResponse\x12^\n" +
+	"\x11AbandonWithdrawal\x12#.wallet.v1.AbandonWithdrawalRequest\x1a$.wallet.v1.AbandonWithdrawalResponse\x12F\n" +
+	"\tListStops\x12\x1b.wallet.v1.ListStopsRequest\x1a\x1c.wallet.v1.ListStopsResponse\x12@\n" +
+	"\aSetStop\x12\x19.wallet.v1.SetStopRequest\x1a\x1a.wallet.v1.SetStopResponse\x12C\n" +
+	"\bLiftStop\x12\x1a.wallet.v1.LiftStopRequest\x1a\x1b.wallet.v1.LiftStopResponseB+Z)mscoin/grpc-common/gen/wallet/v1;walletpbb\x06proto3"
 
 var (
 	file_wallet_v1_wallet_proto_rawDescOnce sync.Once
@@ -1640,32 +4101,68 @@ func file_wallet_v1_wallet_proto_rawDescGZIP() []byte {
 	return file_wallet_v1_wallet_proto_rawDescData
 }
 
-var file_wallet_v1_wallet_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_wallet_v1_wallet_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_wallet_v1_wallet_proto_goTypes = []any{
-	(*Position)(nil),                 // 0: wallet.v1.Position
-	(*Coin)(nil),                     // 1: wallet.v1.Coin
-	(*Wallet)(nil),                   // 2: wallet.v1.Wallet
-	(*PlaceHoldRequest)(nil),         // 3: wallet.v1.PlaceHoldRequest
-	(*PlaceHoldResponse)(nil),        // 4: wallet.v1.PlaceHoldResponse
-	(*ReleaseHoldRequest)(nil),       // 5: wallet.v1.ReleaseHoldRequest
-	(*ReleaseHoldResponse)(nil),      // 6: wallet.v1.ReleaseHoldResponse
-	(*GetWalletsRequest)(nil),        // 7: wallet.v1.GetWalletsRequest
-	(*GetWalletsResponse)(nil),       // 8: wallet.v1.GetWalletsResponse
-	(*Transaction)(nil),              // 9: wallet.v1.Transaction
-	(*ListTransactionsRequest)(nil),  // 10: wallet.v1.ListTransactionsRequest
-	(*ListTransactionsResponse)(nil), // 11: wallet.v1.ListTransactionsResponse
-	(*ListCoinsRequest)(nil),         // 12: wallet.v1.ListCoinsRequest
-	(*ListCoinsResponse)(nil),        // 13: wallet.v1.ListCoinsResponse
-	(*CreateCoinRequest)(nil),        // 14: wallet.v1.CreateCoinRequest
-	(*CreateCoinResponse)(nil),       // 15: wallet.v1.CreateCoinResponse
-	(*DepositRequest)(nil),           // 16: wallet.v1.DepositRequest
-	(*DepositResponse)(nil),          // 17: wallet.v1.DepositResponse
-	(*ListStaleHoldsRequest)(nil),    // 18: wallet.v1.ListStaleHoldsRequest
-	(*StaleHold)(nil),                // 19: wallet.v1.StaleHold
-	(*ListStaleHoldsResponse)(nil),   // 20: wallet.v1.ListStaleHoldsResponse
-	(*ListSuspenseRequest)(nil),      // 21: wallet.v1.ListSuspenseRequest
-	(*ListSuspenseResponse)(nil),     // 22: wallet.v1.ListSuspenseResponse
-	(*SuspendedOrder)(nil),           // 23: wallet.v1.SuspendedOrder
+	(*Position)(nil),                  // 0: wallet.v1.Position
+	(*Coin)(nil),                      // 1: wallet.v1.Coin
+	(*Wallet)(nil),                    // 2: wallet.v1.Wallet
+	(*PlaceHoldRequest)(nil),          // 3: wallet.v1.PlaceHoldRequest
+	(*PlaceHoldResponse)(nil),         // 4: wallet.v1.PlaceHoldResponse
+	(*ReleaseHoldRequest)(nil),        // 5: wallet.v1.ReleaseHoldRequest
+	(*ReleaseHoldResponse)(nil),       // 6: wallet.v1.ReleaseHoldResponse
+	(*GetWalletsRequest)(nil),         // 7: wallet.v1.GetWalletsRequest
+	(*GetWalletsResponse)(nil),        // 8: wallet.v1.GetWalletsResponse
+	(*Transaction)(nil),               // 9: wallet.v1.Transaction
+	(*ListTransactionsRequest)(nil),   // 10: wallet.v1.ListTransactionsRequest
+	(*ListTransactionsResponse)(nil),  // 11: wallet.v1.ListTransactionsResponse
+	(*ListCoinsRequest)(nil),          // 12: wallet.v1.ListCoinsRequest
+	(*ListCoinsResponse)(nil),         // 13: wallet.v1.ListCoinsResponse
+	(*CreateCoinRequest)(nil),         // 14: wallet.v1.CreateCoinRequest
+	(*CreateCoinResponse)(nil),        // 15: wallet.v1.CreateCoinResponse
+	(*DepositRequest)(nil),            // 16: wallet.v1.DepositRequest
+	(*DepositResponse)(nil),           // 17: wallet.v1.DepositResponse
+	(*ListStaleHoldsRequest)(nil),     // 18: wallet.v1.ListStaleHoldsRequest
+	(*StaleHold)(nil),                 // 19: wallet.v1.StaleHold
+	(*ListStaleHoldsResponse)(nil),    // 20: wallet.v1.ListStaleHoldsResponse
+	(*ListSuspenseRequest)(nil),       // 21: wallet.v1.ListSuspenseRequest
+	(*ListSuspenseResponse)(nil),      // 22: wallet.v1.ListSuspenseResponse
+	(*SuspendedOrder)(nil),            // 23: wallet.v1.SuspendedOrder
+	(*GetDepositAddressRequest)(nil),  // 24: wallet.v1.GetDepositAddressRequest
+	(*GetDepositAddressResponse)(nil), // 25: wallet.v1.GetDepositAddressResponse
+	(*ChainDeposit)(nil),              // 26: wallet.v1.ChainDeposit
+	(*ListDepositsRequest)(nil),       // 27: wallet.v1.ListDepositsRequest
+	(*ListDepositsResponse)(nil),      // 28: wallet.v1.ListDepositsResponse
+	(*ListTransferRulesRequest)(nil),  // 29: wallet.v1.ListTransferRulesRequest
+	(*TransferRules)(nil),             // 30: wallet.v1.TransferRules
+	(*ListTransferRulesResponse)(nil), // 31: wallet.v1.ListTransferRulesResponse
+	(*Address)(nil),                   // 32: wallet.v1.Address
+	(*AddAddressRequest)(nil),         // 33: wallet.v1.AddAddressRequest
+	(*AddAddressResponse)(nil),        // 34: wallet.v1.AddAddressResponse
+	(*RemoveAddressRequest)(nil),      // 35: wallet.v1.RemoveAddressRequest
+	(*RemoveAddressResponse)(nil),     // 36: wallet.v1.RemoveAddressResponse
+	(*ListAddressesRequest)(nil),      // 37: wallet.v1.ListAddressesRequest
+	(*ListAddressesResponse)(nil),     // 38: wallet.v1.ListAddressesResponse
+	(*Withdrawal)(nil),                // 39: wallet.v1.Withdrawal
+	(*Review)(nil),                    // 40: wallet.v1.Review
+	(*WithdrawRequest)(nil),           // 41: wallet.v1.WithdrawRequest
+	(*WithdrawResponse)(nil),          // 42: wallet.v1.WithdrawResponse
+	(*CancelWithdrawalRequest)(nil),   // 43: wallet.v1.CancelWithdrawalRequest
+	(*CancelWithdrawalResponse)(nil),  // 44: wallet.v1.CancelWithdrawalResponse
+	(*ListWithdrawalsRequest)(nil),    // 45: wallet.v1.ListWithdrawalsRequest
+	(*ListWithdrawalsResponse)(nil),   // 46: wallet.v1.ListWithdrawalsResponse
+	(*ReviewWithdrawalRequest)(nil),   // 47: wallet.v1.ReviewWithdrawalRequest
+	(*ReviewWithdrawalResponse)(nil),  // 48: wallet.v1.ReviewWithdrawalResponse
+	(*RetryWithdrawalRequest)(nil),    // 49: wallet.v1.RetryWithdrawalRequest
+	(*RetryWithdrawalResponse)(nil),   // 50: wallet.v1.RetryWithdrawalResponse
+	(*AbandonWithdrawalRequest)(nil),  // 51: wallet.v1.AbandonWithdrawalRequest
+	(*AbandonWithdrawalResponse)(nil), // 52: wallet.v1.AbandonWithdrawalResponse
+	(*Stop)(nil),                      // 53: wallet.v1.Stop
+	(*ListStopsRequest)(nil),          // 54: wallet.v1.ListStopsRequest
+	(*ListStopsResponse)(nil),         // 55: wallet.v1.ListStopsResponse
+	(*SetStopRequest)(nil),            // 56: wallet.v1.SetStopRequest
+	(*SetStopResponse)(nil),           // 57: wallet.v1.SetStopResponse
+	(*LiftStopRequest)(nil),           // 58: wallet.v1.LiftStopRequest
+	(*LiftStopResponse)(nil),          // 59: wallet.v1.LiftStopResponse
 }
 var file_wallet_v1_wallet_proto_depIdxs = []int32{
 	0,  // 0: wallet.v1.GetWalletsRequest.read_after:type_name -> wallet.v1.Position
@@ -1677,29 +4174,71 @@ var file_wallet_v1_wallet_proto_depIdxs = []int32{
 	2,  // 6: wallet.v1.DepositResponse.wallet:type_name -> wallet.v1.Wallet
 	19, // 7: wallet.v1.ListStaleHoldsResponse.holds:type_name -> wallet.v1.StaleHold
 	23, // 8: wallet.v1.ListSuspenseResponse.orders:type_name -> wallet.v1.SuspendedOrder
-	3,  // 9: wallet.v1.WalletService.PlaceHold:input_type -> wallet.v1.PlaceHoldRequest
-	5,  // 10: wallet.v1.WalletService.ReleaseHold:input_type -> wallet.v1.ReleaseHoldRequest
-	7,  // 11: wallet.v1.WalletService.GetWallets:input_type -> wallet.v1.GetWalletsRequest
-	10, // 12: wallet.v1.WalletService.ListTransactions:input_type -> wallet.v1.ListTransactionsRequest
-	12, // 13: wallet.v1.WalletService.ListCoins:input_type -> wallet.v1.ListCoinsRequest
-	14, // 14: wallet.v1.WalletService.CreateCoin:input_type -> wallet.v1.CreateCoinRequest
-	16, // 15: wallet.v1.WalletService.Deposit:input_type -> wallet.v1.DepositRequest
-	18, // 16: wallet.v1.WalletService.ListStaleHolds:input_type -> wallet.v1.ListStaleHoldsRequest
-	21, // 17: wallet.v1.WalletService.ListSuspense:input_type -> wallet.v1.ListSuspenseRequest
-	4,  // 18: wallet.v1.WalletService.PlaceHold:output_type -> wallet.v1.PlaceHoldResponse
-	6,  // 19: wallet.v1.WalletService.ReleaseHold:output_type -> wallet.v1.ReleaseHoldResponse
-	8,  // 20: wallet.v1.WalletService.GetWallets:output_type -> wallet.v1.GetWalletsResponse
-	11, // 21: wallet.v1.WalletService.ListTransactions:output_type -> wallet.v1.ListTransactionsResponse
-	13, // 22: wallet.v1.WalletService.ListCoins:output_type -> wallet.v1.ListCoinsResponse
-	15, // 23: wallet.v1.WalletService.CreateCoin:output_type -> wallet.v1.CreateCoinResponse
-	17, // 24: wallet.v1.WalletService.Deposit:output_type -> wallet.v1.DepositResponse
-	20, // 25: wallet.v1.WalletService.ListStaleHolds:output_type -> wallet.v1.ListStaleHoldsResponse
-	22, // 26: wallet.v1.WalletService.ListSuspense:output_type -> wallet.v1.ListSuspenseResponse
-	18, // [18:27] is the sub-list for method output_type
-	9,  // [9:18] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	26, // 9: wallet.v1.ListDepositsResponse.deposits:type_name -> wallet.v1.ChainDeposit
+	30, // 10: wallet.v1.ListTransferRulesResponse.rules:type_name -> wallet.v1.TransferRules
+	32, // 11: wallet.v1.AddAddressResponse.address:type_name -> wallet.v1.Address
+	32, // 12: wallet.v1.ListAddressesResponse.addresses:type_name -> wallet.v1.Address
+	40, // 13: wallet.v1.Withdrawal.reviews:type_name -> wallet.v1.Review
+	39, // 14: wallet.v1.WithdrawResponse.withdrawal:type_name -> wallet.v1.Withdrawal
+	39, // 15: wallet.v1.CancelWithdrawalResponse.withdrawal:type_name -> wallet.v1.Withdrawal
+	39, // 16: wallet.v1.ListWithdrawalsResponse.withdrawals:type_name -> wallet.v1.Withdrawal
+	39, // 17: wallet.v1.ReviewWithdrawalResponse.withdrawal:type_name -> wallet.v1.Withdrawal
+	39, // 18: wallet.v1.RetryWithdrawalResponse.withdrawal:type_name -> wallet.v1.Withdrawal
+	39, // 19: wallet.v1.AbandonWithdrawalResponse.withdrawal:type_name -> wallet.v1.Withdrawal
+	53, // 20: wallet.v1.ListStopsResponse.stops:type_name -> wallet.v1.Stop
+	3,  // 21: wallet.v1.WalletService.PlaceHold:input_type -> wallet.v1.PlaceHoldRequest
+	5,  // 22: wallet.v1.WalletService.ReleaseHold:input_type -> wallet.v1.ReleaseHoldRequest
+	7,  // 23: wallet.v1.WalletService.GetWallets:input_type -> wallet.v1.GetWalletsRequest
+	10, // 24: wallet.v1.WalletService.ListTransactions:input_type -> wallet.v1.ListTransactionsRequest
+	12, // 25: wallet.v1.WalletService.ListCoins:input_type -> wallet.v1.ListCoinsRequest
+	14, // 26: wallet.v1.WalletService.CreateCoin:input_type -> wallet.v1.CreateCoinRequest
+	16, // 27: wallet.v1.WalletService.Deposit:input_type -> wallet.v1.DepositRequest
+	18, // 28: wallet.v1.WalletService.ListStaleHolds:input_type -> wallet.v1.ListStaleHoldsRequest
+	21, // 29: wallet.v1.WalletService.ListSuspense:input_type -> wallet.v1.ListSuspenseRequest
+	24, // 30: wallet.v1.WalletService.GetDepositAddress:input_type -> wallet.v1.GetDepositAddressRequest
+	27, // 31: wallet.v1.WalletService.ListDeposits:input_type -> wallet.v1.ListDepositsRequest
+	29, // 32: wallet.v1.WalletService.ListTransferRules:input_type -> wallet.v1.ListTransferRulesRequest
+	33, // 33: wallet.v1.WalletService.AddAddress:input_type -> wallet.v1.AddAddressRequest
+	35, // 34: wallet.v1.WalletService.RemoveAddress:input_type -> wallet.v1.RemoveAddressRequest
+	37, // 35: wallet.v1.WalletService.ListAddresses:input_type -> wallet.v1.ListAddressesRequest
+	41, // 36: wallet.v1.WalletService.Withdraw:input_type -> wallet.v1.WithdrawRequest
+	43, // 37: wallet.v1.WalletService.CancelWithdrawal:input_type -> wallet.v1.CancelWithdrawalRequest
+	45, // 38: wallet.v1.WalletService.ListWithdrawals:input_type -> wallet.v1.ListWithdrawalsRequest
+	47, // 39: wallet.v1.WalletService.ReviewWithdrawal:input_type -> wallet.v1.ReviewWithdrawalRequest
+	49, // 40: wallet.v1.WalletService.RetryWithdrawal:input_type -> wallet.v1.RetryWithdrawalRequest
+	51, // 41: wallet.v1.WalletService.AbandonWithdrawal:input_type -> wallet.v1.AbandonWithdrawalRequest
+	54, // 42: wallet.v1.WalletService.ListStops:input_type -> wallet.v1.ListStopsRequest
+	56, // 43: wallet.v1.WalletService.SetStop:input_type -> wallet.v1.SetStopRequest
+	58, // 44: wallet.v1.WalletService.LiftStop:input_type -> wallet.v1.LiftStopRequest
+	4,  // 45: wallet.v1.WalletService.PlaceHold:output_type -> wallet.v1.PlaceHoldResponse
+	6,  // 46: wallet.v1.WalletService.ReleaseHold:output_type -> wallet.v1.ReleaseHoldResponse
+	8,  // 47: wallet.v1.WalletService.GetWallets:output_type -> wallet.v1.GetWalletsResponse
+	11, // 48: wallet.v1.WalletService.ListTransactions:output_type -> wallet.v1.ListTransactionsResponse
+	13, // 49: wallet.v1.WalletService.ListCoins:output_type -> wallet.v1.ListCoinsResponse
+	15, // 50: wallet.v1.WalletService.CreateCoin:output_type -> wallet.v1.CreateCoinResponse
+	17, // 51: wallet.v1.WalletService.Deposit:output_type -> wallet.v1.DepositResponse
+	20, // 52: wallet.v1.WalletService.ListStaleHolds:output_type -> wallet.v1.ListStaleHoldsResponse
+	22, // 53: wallet.v1.WalletService.ListSuspense:output_type -> wallet.v1.ListSuspenseResponse
+	25, // 54: wallet.v1.WalletService.GetDepositAddress:output_type -> wallet.v1.GetDepositAddressResponse
+	28, // 55: wallet.v1.WalletService.ListDeposits:output_type -> wallet.v1.ListDepositsResponse
+	31, // 56: wallet.v1.WalletService.ListTransferRules:output_type -> wallet.v1.ListTransferRulesResponse
+	34, // 57: wallet.v1.WalletService.AddAddress:output_type -> wallet.v1.AddAddressResponse
+	36, // 58: wallet.v1.WalletService.RemoveAddress:output_type -> wallet.v1.RemoveAddressResponse
+	38, // 59: wallet.v1.WalletService.ListAddresses:output_type -> wallet.v1.ListAddressesResponse
+	42, // 60: wallet.v1.WalletService.Withdraw:output_type -> wallet.v1.WithdrawResponse
+	44, // 61: wallet.v1.WalletService.CancelWithdrawal:output_type -> wallet.v1.CancelWithdrawalResponse
+	46, // 62: wallet.v1.WalletService.ListWithdrawals:output_type -> wallet.v1.ListWithdrawalsResponse
+	48, // 63: wallet.v1.WalletService.ReviewWithdrawal:output_type -> wallet.v1.ReviewWithdrawalResponse
+	50, // 64: wallet.v1.WalletService.RetryWithdrawal:output_type -> wallet.v1.RetryWithdrawalResponse
+	52, // 65: wallet.v1.WalletService.AbandonWithdrawal:output_type -> wallet.v1.AbandonWithdrawalResponse
+	55, // 66: wallet.v1.WalletService.ListStops:output_type -> wallet.v1.ListStopsResponse
+	57, // 67: wallet.v1.WalletService.SetStop:output_type -> wallet.v1.SetStopResponse
+	59, // 68: wallet.v1.WalletService.LiftStop:output_type -> wallet.v1.LiftStopResponse
+	45, // [45:69] is the sub-list for method output_type
+	21, // [21:45] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_wallet_v1_wallet_proto_init() }
@@ -1713,7 +4252,7 @@ func file_wallet_v1_wallet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wallet_v1_wallet_proto_rawDesc), len(file_wallet_v1_wallet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

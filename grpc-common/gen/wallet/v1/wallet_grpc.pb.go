@@ -21,15 +21,30 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	WalletService_PlaceHold_FullMethodName        = "/wallet.v1.WalletService/PlaceHold"
-	WalletService_ReleaseHold_FullMethodName      = "/wallet.v1.WalletService/ReleaseHold"
-	WalletService_GetWallets_FullMethodName       = "/wallet.v1.WalletService/GetWallets"
-	WalletService_ListTransactions_FullMethodName = "/wallet.v1.WalletService/ListTransactions"
-	WalletService_ListCoins_FullMethodName        = "/wallet.v1.WalletService/ListCoins"
-	WalletService_CreateCoin_FullMethodName       = "/wallet.v1.WalletService/CreateCoin"
-	WalletService_Deposit_FullMethodName          = "/wallet.v1.WalletService/Deposit"
-	WalletService_ListStaleHolds_FullMethodName   = "/wallet.v1.WalletService/ListStaleHolds"
-	WalletService_ListSuspense_FullMethodName     = "/wallet.v1.WalletService/ListSuspense"
+	WalletService_PlaceHold_FullMethodName         = "/wallet.v1.WalletService/PlaceHold"
+	WalletService_ReleaseHold_FullMethodName       = "/wallet.v1.WalletService/ReleaseHold"
+	WalletService_GetWallets_FullMethodName        = "/wallet.v1.WalletService/GetWallets"
+	WalletService_ListTransactions_FullMethodName  = "/wallet.v1.WalletService/ListTransactions"
+	WalletService_ListCoins_FullMethodName         = "/wallet.v1.WalletService/ListCoins"
+	WalletService_CreateCoin_FullMethodName        = "/wallet.v1.WalletService/CreateCoin"
+	WalletService_Deposit_FullMethodName           = "/wallet.v1.WalletService/Deposit"
+	WalletService_ListStaleHolds_FullMethodName    = "/wallet.v1.WalletService/ListStaleHolds"
+	WalletService_ListSuspense_FullMethodName      = "/wallet.v1.WalletService/ListSuspense"
+	WalletService_GetDepositAddress_FullMethodName = "/wallet.v1.WalletService/GetDepositAddress"
+	WalletService_ListDeposits_FullMethodName      = "/wallet.v1.WalletService/ListDeposits"
+	WalletService_ListTransferRules_FullMethodName = "/wallet.v1.WalletService/ListTransferRules"
+	WalletService_AddAddress_FullMethodName        = "/wallet.v1.WalletService/AddAddress"
+	WalletService_RemoveAddress_FullMethodName     = "/wallet.v1.WalletService/RemoveAddress"
+	WalletService_ListAddresses_FullMethodName     = "/wallet.v1.WalletService/ListAddresses"
+	WalletService_Withdraw_FullMethodName          = "/wallet.v1.WalletService/Withdraw"
+	WalletService_CancelWithdrawal_FullMethodName  = "/wallet.v1.WalletService/CancelWithdrawal"
+	WalletService_ListWithdrawals_FullMethodName   = "/wallet.v1.WalletService/ListWithdrawals"
+	WalletService_ReviewWithdrawal_FullMethodName  = "/wallet.v1.WalletService/ReviewWithdrawal"
+	WalletService_RetryWithdrawal_FullMethodName   = "/wallet.v1.WalletService/RetryWithdrawal"
+	WalletService_AbandonWithdrawal_FullMethodName = "/wallet.v1.WalletService/AbandonWithdrawal"
+	WalletService_ListStops_FullMethodName         = "/wallet.v1.WalletService/ListStops"
+	WalletService_SetStop_FullMethodName           = "/wallet.v1.WalletService/SetStop"
+	WalletService_LiftStop_FullMethodName          = "/wallet.v1.WalletService/LiftStop"
 )
 
 // WalletServiceClient is the client API for WalletService service.
@@ -56,6 +71,38 @@ type WalletServiceClient interface {
 	ListStaleHolds(ctx context.Context, in *ListStaleHoldsRequest, opts ...grpc.CallOption) (*ListStaleHoldsResponse, error)
 	// Lists the orders in suspense, oldest first (operators only).
 	ListSuspense(ctx context.Context, in *ListSuspenseRequest, opts ...grpc.CallOption) (*ListSuspenseResponse, error)
+	// Returns the address at which a member receives a coin, always the same.
+	GetDepositAddress(ctx context.Context, in *GetDepositAddressRequest, opts ...grpc.CallOption) (*GetDepositAddressResponse, error)
+	// Lists what chains paid to members, newest first.
+	ListDeposits(ctx context.Context, in *ListDepositsRequest, opts ...grpc.CallOption) (*ListDepositsResponse, error)
+	// Lists how coins can be deposited and withdrawn.
+	ListTransferRules(ctx context.Context, in *ListTransferRulesRequest, opts ...grpc.CallOption) (*ListTransferRulesResponse, error)
+	// Adds to a member's address book; repeating it changes nothing. The caller has verified the second factor.
+	AddAddress(ctx context.Context, in *AddAddressRequest, opts ...grpc.CallOption) (*AddAddressResponse, error)
+	// Removes from a member's address book. Idempotent.
+	RemoveAddress(ctx context.Context, in *RemoveAddressRequest, opts ...grpc.CallOption) (*RemoveAddressResponse, error)
+	// Lists a member's address book.
+	ListAddresses(ctx context.Context, in *ListAddressesRequest, opts ...grpc.CallOption) (*ListAddressesResponse, error)
+	// Asks for a withdrawal. Idempotent by member and request id. The caller has verified the second factor for
+	// exactly this request.
+	Withdraw(ctx context.Context, in *WithdrawRequest, opts ...grpc.CallOption) (*WithdrawResponse, error)
+	// Ends a withdrawal that was not broadcast and returns its money. Idempotent.
+	CancelWithdrawal(ctx context.Context, in *CancelWithdrawalRequest, opts ...grpc.CallOption) (*CancelWithdrawalResponse, error)
+	// Lists withdrawals, newest first.
+	ListWithdrawals(ctx context.Context, in *ListWithdrawalsRequest, opts ...grpc.CallOption) (*ListWithdrawalsResponse, error)
+	// Approves or rejects a withdrawal (operators only). Idempotent by operator.
+	ReviewWithdrawal(ctx context.Context, in *ReviewWithdrawalRequest, opts ...grpc.CallOption) (*ReviewWithdrawalResponse, error)
+	// Gives a withdrawal that needs attention back to the worker (operators only). Idempotent.
+	RetryWithdrawal(ctx context.Context, in *RetryWithdrawalRequest, opts ...grpc.CallOption) (*RetryWithdrawalResponse, error)
+	// Ends a withdrawal that does not get through to its chain (operators only): the custody promises not to send it.
+	// When it was sent after all it is SENT.
+	AbandonWithdrawal(ctx context.Context, in *AbandonWithdrawalRequest, opts ...grpc.CallOption) (*AbandonWithdrawalResponse, error)
+	// Lists what is stopped, oldest first (operators only).
+	ListStops(ctx context.Context, in *ListStopsRequest, opts ...grpc.CallOption) (*ListStopsResponse, error)
+	// Stops withdrawals (operators only). Idempotent; the first reason stays.
+	SetStop(ctx context.Context, in *SetStopRequest, opts ...grpc.CallOption) (*SetStopResponse, error)
+	// Lifts a stop (operators only). Idempotent.
+	LiftStop(ctx context.Context, in *LiftStopRequest, opts ...grpc.CallOption) (*LiftStopResponse, error)
 }
 
 type walletServiceClient struct {
@@ -156,6 +203,156 @@ func (c *walletServiceClient) ListSuspense(ctx context.Context, in *ListSuspense
 	return out, nil
 }
 
+func (c *walletServiceClient) GetDepositAddress(ctx context.Context, in *GetDepositAddressRequest, opts ...grpc.CallOption) (*GetDepositAddressResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDepositAddressResponse)
+	err := c.cc.Invoke(ctx, WalletService_GetDepositAddress_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) ListDeposits(ctx context.Context, in *ListDepositsRequest, opts ...grpc.CallOption) (*ListDepositsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDepositsResponse)
+	err := c.cc.Invoke(ctx, WalletService_ListDeposits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) ListTransferRules(ctx context.Context, in *ListTransferRulesRequest, opts ...grpc.CallOption) (*ListTransferRulesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTransferRulesResponse)
+	err := c.cc.Invoke(ctx, WalletService_ListTransferRules_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) AddAddress(ctx context.Context, in *AddAddressRequest, opts ...grpc.CallOption) (*AddAddressResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddAddressResponse)
+	err := c.cc.Invoke(ctx, WalletService_AddAddress_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) RemoveAddress(ctx context.Context, in *RemoveAddressRequest, opts ...grpc.CallOption) (*RemoveAddressResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveAddressResponse)
+	err := c.cc.Invoke(ctx, WalletService_RemoveAddress_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) ListAddresses(ctx context.Context, in *ListAddressesRequest, opts ...grpc.CallOption) (*ListAddressesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAddressesResponse)
+	err := c.cc.Invoke(ctx, WalletService_ListAddresses_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) Withdraw(ctx context.Context, in *WithdrawRequest, opts ...grpc.CallOption) (*WithdrawResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WithdrawResponse)
+	err := c.cc.Invoke(ctx, WalletService_Withdraw_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) CancelWithdrawal(ctx context.Context, in *CancelWithdrawalRequest, opts ...grpc.CallOption) (*CancelWithdrawalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelWithdrawalResponse)
+	err := c.cc.Invoke(ctx, WalletService_CancelWithdrawal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) ListWithdrawals(ctx context.Context, in *ListWithdrawalsRequest, opts ...grpc.CallOption) (*ListWithdrawalsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListWithdrawalsResponse)
+	err := c.cc.Invoke(ctx, WalletService_ListWithdrawals_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) ReviewWithdrawal(ctx context.Context, in *ReviewWithdrawalRequest, opts ...grpc.CallOption) (*ReviewWithdrawalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReviewWithdrawalResponse)
+	err := c.cc.Invoke(ctx, WalletService_ReviewWithdrawal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) RetryWithdrawal(ctx context.Context, in *RetryWithdrawalRequest, opts ...grpc.CallOption) (*RetryWithdrawalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetryWithdrawalResponse)
+	err := c.cc.Invoke(ctx, WalletService_RetryWithdrawal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) AbandonWithdrawal(ctx context.Context, in *AbandonWithdrawalRequest, opts ...grpc.CallOption) (*AbandonWithdrawalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AbandonWithdrawalResponse)
+	err := c.cc.Invoke(ctx, WalletService_AbandonWithdrawal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) ListStops(ctx context.Context, in *ListStopsRequest, opts ...grpc.CallOption) (*ListStopsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStopsResponse)
+	err := c.cc.Invoke(ctx, WalletService_ListStops_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) SetStop(ctx context.Context, in *SetStopRequest, opts ...grpc.CallOption) (*SetStopResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetStopResponse)
+	err := c.cc.Invoke(ctx, WalletService_SetStop_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *walletServiceClient) LiftStop(ctx context.Context, in *LiftStopRequest, opts ...grpc.CallOption) (*LiftStopResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiftStopResponse)
+	err := c.cc.Invoke(ctx, WalletService_LiftStop_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WalletServiceServer is the server API for WalletService service.
 // All implementations must embed UnimplementedWalletServiceServer
 // for forward compatibility.
@@ -180,6 +377,38 @@ type WalletServiceServer interface {
 	ListStaleHolds(context.Context, *ListStaleHoldsRequest) (*ListStaleHoldsResponse, error)
 	// Lists the orders in suspense, oldest first (operators only).
 	ListSuspense(context.Context, *ListSuspenseRequest) (*ListSuspenseResponse, error)
+	// Returns the address at which a member receives a coin, always the same.
+	GetDepositAddress(context.Context, *GetDepositAddressRequest) (*GetDepositAddressResponse, error)
+	// Lists what chains paid to members, newest first.
+	ListDeposits(context.Context, *ListDepositsRequest) (*ListDepositsResponse, error)
+	// Lists how coins can be deposited and withdrawn.
+	ListTransferRules(context.Context, *ListTransferRulesRequest) (*ListTransferRulesResponse, error)
+	// Adds to a member's address book; repeating it changes nothing. The caller has verified the second factor.
+	AddAddress(context.Context, *AddAddressRequest) (*AddAddressResponse, error)
+	// Removes from a member's address book. Idempotent.
+	RemoveAddress(context.Context, *RemoveAddressRequest) (*RemoveAddressResponse, error)
+	// Lists a member's address book.
+	ListAddresses(context.Context, *ListAddressesRequest) (*ListAddressesResponse, error)
+	// Asks for a withdrawal. Idempotent by member and request id. The caller has verified the second factor for
+	// exactly this request.
+	Withdraw(context.Context, *WithdrawRequest) (*WithdrawResponse, error)
+	// Ends a withdrawal that was not broadcast and returns its money. Idempotent.
+	CancelWithdrawal(context.Context, *CancelWithdrawalRequest) (*CancelWithdrawalResponse, error)
+	// Lists withdrawals, newest first.
+	ListWithdrawals(context.Context, *ListWithdrawalsRequest) (*ListWithdrawalsResponse, error)
+	// Approves or rejects a withdrawal (operators only). Idempotent by operator.
+	ReviewWithdrawal(context.Context, *ReviewWithdrawalRequest) (*ReviewWithdrawalResponse, error)
+	// Gives a withdrawal that needs attention back to the worker (operators only). Idempotent.
+	RetryWithdrawal(context.Context, *RetryWithdrawalRequest) (*RetryWithdrawalResponse, error)
+	// Ends a withdrawal that does not get through to its chain (operators only): the custody promises not to send it.
+	// When it was sent after all it is SENT.
+	AbandonWithdrawal(context.Context, *AbandonWithdrawalRequest) (*AbandonWithdrawalResponse, error)
+	// Lists what is stopped, oldest first (operators only).
+	ListStops(context.Context, *ListStopsRequest) (*ListStopsResponse, error)
+	// Stops withdrawals (operators only). Idempotent; the first reason stays.
+	SetStop(context.Context, *SetStopRequest) (*SetStopResponse, error)
+	// Lifts a stop (operators only). Idempotent.
+	LiftStop(context.Context, *LiftStopRequest) (*LiftStopResponse, error)
 	mustEmbedUnimplementedWalletServiceServer()
 }
 
@@ -216,6 +445,51 @@ func (UnimplementedWalletServiceServer) ListStaleHolds(context.Context, *ListSta
 }
 func (UnimplementedWalletServiceServer) ListSuspense(context.Context, *ListSuspenseRequest) (*ListSuspenseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSuspense not implemented")
+}
+func (UnimplementedWalletServiceServer) GetDepositAddress(context.Context, *GetDepositAddressRequest) (*GetDepositAddressResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDepositAddress not implemented")
+}
+func (UnimplementedWalletServiceServer) ListDeposits(context.Context, *ListDepositsRequest) (*ListDepositsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDeposits not implemented")
+}
+func (UnimplementedWalletServiceServer) ListTransferRules(context.Context, *ListTransferRulesRequest) (*ListTransferRulesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTransferRules not implemented")
+}
+func (UnimplementedWalletServiceServer) AddAddress(context.Context, *AddAddressRequest) (*AddAddressResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddAddress not implemented")
+}
+func (UnimplementedWalletServiceServer) RemoveAddress(context.Context, *RemoveAddressRequest) (*RemoveAddressResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveAddress not implemented")
+}
+func (UnimplementedWalletServiceServer) ListAddresses(context.Context, *ListAddressesRequest) (*ListAddressesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAddresses not implemented")
+}
+func (UnimplementedWalletServiceServer) Withdraw(context.Context, *WithdrawRequest) (*WithdrawResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Withdraw not implemented")
+}
+func (UnimplementedWalletServiceServer) CancelWithdrawal(context.Context, *CancelWithdrawalRequest) (*CancelWithdrawalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelWithdrawal not implemented")
+}
+func (UnimplementedWalletServiceServer) ListWithdrawals(context.Context, *ListWithdrawalsRequest) (*ListWithdrawalsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListWithdrawals not implemented")
+}
+func (UnimplementedWalletServiceServer) ReviewWithdrawal(context.Context, *ReviewWithdrawalRequest) (*ReviewWithdrawalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReviewWithdrawal not implemented")
+}
+func (UnimplementedWalletServiceServer) RetryWithdrawal(context.Context, *RetryWithdrawalRequest) (*RetryWithdrawalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetryWithdrawal not implemented")
+}
+func (UnimplementedWalletServiceServer) AbandonWithdrawal(context.Context, *AbandonWithdrawalRequest) (*AbandonWithdrawalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AbandonWithdrawal not implemented")
+}
+func (UnimplementedWalletServiceServer) ListStops(context.Context, *ListStopsRequest) (*ListStopsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStops not implemented")
+}
+func (UnimplementedWalletServiceServer) SetStop(context.Context, *SetStopRequest) (*SetStopResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetStop not implemented")
+}
+func (UnimplementedWalletServiceServer) LiftStop(context.Context, *LiftStopRequest) (*LiftStopResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LiftStop not implemented")
 }
 func (UnimplementedWalletServiceServer) mustEmbedUnimplementedWalletServiceServer() {}
 func (UnimplementedWalletServiceServer) testEmbeddedByValue()                       {}
@@ -400,6 +674,276 @@ func _WalletService_ListSuspense_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WalletService_GetDepositAddress_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDepositAddressRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).GetDepositAddress(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_GetDepositAddress_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).GetDepositAddress(ctx, req.(*GetDepositAddressRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_ListDeposits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDepositsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).ListDeposits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_ListDeposits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).ListDeposits(ctx, req.(*ListDepositsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_ListTransferRules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTransferRulesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).ListTransferRules(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_ListTransferRules_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).ListTransferRules(ctx, req.(*ListTransferRulesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_AddAddress_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddAddressRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).AddAddress(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_AddAddress_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).AddAddress(ctx, req.(*AddAddressRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_RemoveAddress_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveAddressRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).RemoveAddress(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_RemoveAddress_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).RemoveAddress(ctx, req.(*RemoveAddressRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_ListAddresses_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAddressesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).ListAddresses(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_ListAddresses_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).ListAddresses(ctx, req.(*ListAddressesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_Withdraw_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WithdrawRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).Withdraw(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_Withdraw_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).Withdraw(ctx, req.(*WithdrawRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_CancelWithdrawal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelWithdrawalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).CancelWithdrawal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_CancelWithdrawal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).CancelWithdrawal(ctx, req.(*CancelWithdrawalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_ListWithdrawals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListWithdrawalsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).ListWithdrawals(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_ListWithdrawals_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).ListWithdrawals(ctx, req.(*ListWithdrawalsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_ReviewWithdrawal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReviewWithdrawalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).ReviewWithdrawal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_ReviewWithdrawal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).ReviewWithdrawal(ctx, req.(*ReviewWithdrawalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_RetryWithdrawal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetryWithdrawalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).RetryWithdrawal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_RetryWithdrawal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).RetryWithdrawal(ctx, req.(*RetryWithdrawalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_AbandonWithdrawal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AbandonWithdrawalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).AbandonWithdrawal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_AbandonWithdrawal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).AbandonWithdrawal(ctx, req.(*AbandonWithdrawalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_ListStops_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStopsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).ListStops(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_ListStops_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).ListStops(ctx, req.(*ListStopsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_SetStop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetStopRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).SetStop(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_SetStop_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).SetStop(ctx, req.(*SetStopRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WalletService_LiftStop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiftStopRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WalletServiceServer).LiftStop(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WalletService_LiftStop_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WalletServiceServer).LiftStop(ctx, req.(*LiftStopRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WalletService_ServiceDesc is the grpc.ServiceDesc for WalletService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -442,6 +986,66 @@ var WalletService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListSuspense",
 			Handler:    _WalletService_ListSuspense_Handler,
+		},
+		{
+			MethodName: "GetDepositAddress",
+			Handler:    _WalletService_GetDepositAddress_Handler,
+		},
+		{
+			MethodName: "ListDeposits",
+			Handler:    _WalletService_ListDeposits_Handler,
+		},
+		{
+			MethodName: "ListTransferRules",
+			Handler:    _WalletService_ListTransferRules_Handler,
+		},
+		{
+			MethodName: "AddAddress",
+			Handler:    _WalletService_AddAddress_Handler,
+		},
+		{
+			MethodName: "RemoveAddress",
+			Handler:    _WalletService_RemoveAddress_Handler,
+		},
+		{
+			MethodName: "ListAddresses",
+			Handler:    _WalletService_ListAddresses_Handler,
+		},
+		{
+			MethodName: "Withdraw",
+			Handler:    _WalletService_Withdraw_Handler,
+		},
+		{
+			MethodName: "CancelWithdrawal",
+			Handler:    _WalletService_CancelWithdrawal_Handler,
+		},
+		{
+			MethodName: "ListWithdrawals",
+			Handler:    _WalletService_ListWithdrawals_Handler,
+		},
+		{
+			MethodName: "ReviewWithdrawal",
+			Handler:    _WalletService_ReviewWithdrawal_Handler,
+		},
+		{
+			MethodName: "RetryWithdrawal",
+			Handler:    _WalletService_RetryWithdrawal_Handler,
+		},
+		{
+			MethodName: "AbandonWithdrawal",
+			Handler:    _WalletService_AbandonWithdrawal_Handler,
+		},
+		{
+			MethodName: "ListStops",
+			Handler:    _WalletService_ListStops_Handler,
+		},
+		{
+			MethodName: "SetStop",
+			Handler:    _WalletService_SetStop_Handler,
+		},
+		{
+			MethodName: "LiftStop",
+			Handler:    _WalletService_LiftStop_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
