@@ -8,6 +8,7 @@ import (
 
 	"github.com/zeromicro/go-zero/core/logx"
 
+	eventpb "mscoin/grpc-common/gen/event/v1"
 	"mscoin/mscoin-common/telemetry"
 )
 
@@ -22,9 +23,24 @@ func (c *Consumer) tell(ctx context.Context, fresh []Entry, begin time.Time) {
 	for i := range fresh {
 		if e := &fresh[i]; e.Message.Trace != "" {
 			telemetry.Step(ctx, e.Message.Trace, "applied by "+c.cfg.Name, begin, end,
-				logx.Field("symbol", e.Body.GetSymbol()), logx.Field("seq", e.Body.GetSeq()))
+				logx.Field("symbol", e.Body.GetSymbol()), logx.Field("seq", e.Body.GetSeq()), logx.Field("orderIds", OrderIDs(e.Body)))
 		}
 	}
+}
+
+// maxShownIDs bounds how many orders of a record are named: a sweep cancels many.
+const maxShownIDs = 10
+
+// OrderIDs returns the ids of the first orders that a record speaks of, for logs and traces.
+func OrderIDs(body *eventpb.RecordBody) []int64 {
+	ids := make([]int64, 0, maxShownIDs)
+	for _, o := range body.GetOrders() {
+		if len(ids) == maxShownIDs {
+			break
+		}
+		ids = append(ids, o.GetOrderId())
+	}
+	return ids
 }
 
 // Watch returns a collector that tells how far the consumer of that name is behind its

@@ -74,6 +74,30 @@ func Parent(ctx context.Context) string {
 	return c.parent
 }
 
+// Begin begins a step of a traced request that ends with end: a span, and then a line in the
+// log with the trace's id. What is sent with the returned context comes after it. For a
+// request that is not traced it does nothing.
+func Begin(ctx context.Context, name string, fields ...logx.LogField) (next context.Context, end func()) {
+	if !trace.SpanContextFromContext(ctx).IsSampled() {
+		return ctx, func() {}
+	}
+	next, span := otel.Tracer(namespace).Start(ctx, name, trace.WithSpanKind(trace.SpanKindProducer))
+	span.SetAttributes(attributes(fields)...)
+	return next, func() {
+		span.End()
+		Log(next, name, fields...)
+	}
+}
+
+// attributes are the fields of a line as those of a span.
+func attributes(fields []logx.LogField) []attribute.KeyValue {
+	all := make([]attribute.KeyValue, len(fields))
+	for i, f := range fields {
+		all[i] = attribute.String(f.Key, fmt.Sprint(f.Value))
+	}
+	return all
+}
+
 // Step notes a step of a traced order that began at begin and has just ended: a span, and a
 // line in the log with the trace's id. It returns the ParentHeader for the next step. For a
 // parent of "", so nearly always, it does nothing and returns "".
@@ -83,9 +107,7 @@ func Step(ctx context.Context, parent, name string, begin, end time.Time, fields
 	}
 	ctx = propagator.Extract(ctx, &carrier{parent})
 	ctx, span := otel.Tracer(namespace).Start(ctx, name, trace.WithTimestamp(begin), trace.WithSpanKind(trace.SpanKindConsumer))
-	for _, f := range fields {
-		span.SetAttributes(attribute.String(f.Key, fmt.Sprint(f.Value)))
-	}
+	span.SetAttributes(attributes(fields)...)
 	span.End(trace.WithTimestamp(end))
 	Log(ctx, name, append(fields, logx.Field("tookMs", end.Sub(begin).Milliseconds()))...)
 	return Parent(ctx)

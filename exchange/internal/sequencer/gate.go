@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/zeromicro/go-zero/core/logx"
 	"google.golang.org/protobuf/proto"
 
 	"mscoin/exchange/order"
@@ -166,7 +167,10 @@ func (g *Gate) send(ctx context.Context, r symbol.Rules, cmd *eventpb.Command, w
 		defer g.waiters.drop(id)
 	}
 	begin := g.cfg.Clock.Now()
-	err = g.writer.Do(ctx, bus.Message{Key: []byte(r.Name), Value: value, Trace: telemetry.Parent(ctx)})
+	sent, written := telemetry.Begin(ctx, "command written", logx.Field("symbol", r.Name), logx.Field("commandId", id),
+		logx.Field("orderId", cmd.GetPlace().GetOrderId()))
+	err = g.writer.Do(ctx, bus.Message{Key: []byte(r.Name), Value: value, Trace: telemetry.Parent(sent)})
+	written()
 	if errors.Is(err, batch.ErrNotTaken) || errors.Is(err, bus.ErrNotSent) {
 		return nil, fmt.Errorf("write command: %w", errNotSentBecause(err))
 	}

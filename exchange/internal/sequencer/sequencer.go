@@ -17,6 +17,7 @@ import (
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/symbol"
 	"mscoin/mscoin-common/telemetry"
 )
@@ -221,7 +222,7 @@ func (s *Sequencer) apply(ctx context.Context, msgs []bus.Message) (records []Se
 		if ok {
 			if msg := &msgs[n-1]; msg.Trace != "" {
 				rec.Trace = telemetry.Step(ctx, msg.Trace, "matched", begin, s.cfg.Clock.Now(),
-					logx.Field("symbol", rec.Symbol), logx.Field("seq", rec.Body.GetSeq()))
+					logx.Field("symbol", rec.Symbol), logx.Field("seq", rec.Body.GetSeq()), logx.Field("orderIds", stream.OrderIDs(rec.Body)))
 			}
 			records = append(records, rec)
 			size += len(rec.Value)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/zeromicro/go-zero/core/logx"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
@@ -13,6 +14,7 @@ import (
 	walletpb "mscoin/grpc-common/gen/wallet/v1"
 	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/rpc"
+	"mscoin/mscoin-common/telemetry"
 )
 
 // PlaceOrder places an order and notes, before it returns, what later reads must see,
@@ -22,6 +24,13 @@ import (
 // that the wallet is still booking is waited for before an order is refused for want
 // of it.
 func PlaceOrder(ctx context.Context, b Backends, positions *cache.Positions, order *exchangepb.NewOrder) (*exchangepb.PlaceOrderResponse, error) {
+	resp, err := place(ctx, b, positions, order)
+	telemetry.Log(ctx, "order answered", logx.Field("orderId", resp.GetOrder().GetOrderId()), logx.Field("symbol", order.GetSymbol()),
+		logx.Field("refusal", errs.CodeOf(err)), logx.Field("seq", resp.GetPosition().GetSeq()))
+	return resp, err
+}
+
+func place(ctx context.Context, b Backends, positions *cache.Positions, order *exchangepb.NewOrder) (*exchangepb.PlaceOrderResponse, error) {
 	resp, err := placeOnce(ctx, b, positions, order)
 	if errs.CodeOf(err) != errs.CodeInsufficientBalance {
 		return resp, err

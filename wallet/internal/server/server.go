@@ -5,8 +5,12 @@ package server
 import (
 	"context"
 
+	"github.com/zeromicro/go-zero/core/logx"
+
 	walletpb "mscoin/grpc-common/gen/wallet/v1"
+	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/money"
+	"mscoin/mscoin-common/telemetry"
 	"mscoin/wallet/internal/app"
 )
 
@@ -27,6 +31,8 @@ func (s *Server) PlaceHold(ctx context.Context, req *walletpb.PlaceHoldRequest) 
 		OrderID: req.GetOrderId(), MemberID: req.GetMemberId(), Coin: req.GetCoin(), Symbol: req.GetSymbol(),
 		Amount: req.GetAmount(), MinAmount: req.GetMinAmount(),
 	})
+	telemetry.Log(ctx, "hold placed", logx.Field("orderId", req.GetOrderId()), logx.Field("symbol", req.GetSymbol()),
+		logx.Field("coin", req.GetCoin()), logx.Field("refusal", errs.CodeOf(err)))
 	if err != nil {
 		return nil, err
 	}
