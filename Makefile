@@ -98,8 +98,8 @@ docs: ## draw the pictures of docs/ from their text (needs graphviz)
 
 ##@ Containers
 .PHONY: env
-env: ## write .env with random secrets for docker compose (an existing one stays)
-	@go run ./deploy/docker/env
+env: ## write .env with random secrets for docker compose (an existing one stays; ENV=… is another file, for Kubernetes)
+	@go run ./deploy/docker/env $(if $(ENV),-o $(ENV))
 
 .PHONY: deploy-check
 deploy-check: ## read docker-compose.yml, alerts, dashboard and manifests with the libraries of those who run them

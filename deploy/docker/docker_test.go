@@ -26,6 +26,7 @@ func rewrite(text string) string {
 		"127.0.0.1:8101", "ucenter:8101", "127.0.0.1:8102", "exchange:8102",
 		"127.0.0.1:8103", "wallet:8103", "127.0.0.1:8104", "market:8104",
 		"# Endpoint: exchange-1:8102", "Endpoint: ${MSCOIN_ENDPOINT}", "# Endpoint: wallet-1:8103", "Endpoint: ${MSCOIN_ENDPOINT}",
+		"\nPartitions: 1\n", "\nPartitions: ${MSCOIN_PARTITIONS}\n",
 		"# Password: ${MSCOIN_REDIS_PASSWORD}", "Password: ${MSCOIN_REDIS_PASSWORD}",
 	).Replace(text)
 }

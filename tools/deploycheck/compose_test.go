@@ -94,7 +94,6 @@ func TestCompose(t *testing.T) {
 				listens[name+":"+m[1]] = true
 			}
 		}
-		address := regexp.MustCompile(`\b(kafka|redis|mysql|ucenter|exchange|wallet|market|gateway):\d+\b`)
 		for _, name := range services {
 			for line := range strings.Lines(etc(t, name)) {
 				if strings.HasPrefix(strings.TrimSpace(line), "#") {

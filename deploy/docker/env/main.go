@@ -46,5 +46,7 @@ func content() string {
 	for _, service := range []string{"wallet", "exchange", "market", "ucenter"} {
 		add("MSCOIN_"+strings.ToUpper(service)+"_DSN", fmt.Sprintf("mscoin_%s:%s@tcp(mysql:3306)/mscoin_%s", service, private.RandomHex(secretBytes), service))
 	}
+	b.WriteString("# Partitions of the money topics: how many matchers can work at a time. It cannot be changed once there are orders.\n")
+	add("MSCOIN_PARTITIONS", "1")
 	return b.String()
 }
