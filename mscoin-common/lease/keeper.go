@@ -28,6 +28,13 @@ type job interface {
 	ended() bool
 }
 
+// noWork is that on a lease which nobody begins any more: it has ended when what was
+// before it has.
+type noWork struct{ after job }
+
+func (noWork) stop(error)    {}
+func (w noWork) ended() bool { return w.after == nil || w.after.ended() }
+
 // holding is a lease that this instance took.
 type holding struct {
 	lease Lease
@@ -157,6 +164,10 @@ func (k *keeper) see(v *View, l *Lease, before time.Time) {
 	}
 	if h != nil {
 		h.until = until
+		return
+	}
+	if k.leaving { // a take whose answer was lost when the stop came
+		k.held[l.Partition] = &holding{lease: *l, until: until, stopping: true, job: noWork{k.last[l.Partition]}}
 		return
 	}
 	j := k.start(*l, k.last[l.Partition])

@@ -40,6 +40,8 @@ type Manager struct {
 	keeper *keeper
 	work   Work
 	base   context.Context //nolint:containedctx // of all work, without an end of its own
+	// patience bounds how long a stop waits for the work and the database: stopPatience.
+	patience time.Duration
 
 	poked   chan struct{}
 	joined  atomic.Bool
@@ -49,7 +51,7 @@ type Manager struct {
 // New returns the manager of an instance. id names it; it must be different for each
 // start, see NewID.
 func New(cfg Config, table Table, clk clock.Clock, id string, work Work) *Manager {
-	m := &Manager{cfg: cfg, clk: clk, work: work, base: context.Background(), poked: make(chan struct{}, 1)}
+	m := &Manager{cfg: cfg, clk: clk, work: work, base: context.Background(), patience: stopPatience, poked: make(chan struct{}, 1)}
 	m.keeper = newKeeper(table, Instance{ID: id}, cfg.Mode == Static, m.ttl(), clk.Now, m.start)
 	return m
 }
@@ -161,7 +163,7 @@ func (m *Manager) watch(ctx context.Context) {
 
 // leave ends all work and gives the leases back.
 func (m *Manager) leave(ctx context.Context) error {
-	ctx, cancel := clock.WithTimeout(ctx, m.clk, stopPatience)
+	ctx, cancel := clock.WithTimeout(ctx, m.clk, m.patience)
 	defer cancel()
 	m.keeper.leave()
 	gone := false

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -158,6 +159,7 @@ func startWorker(t *testing.T, table Table, cfg Config, name string) *worker {
 		<-ctx.Done()
 		w.ended <- context.Cause(ctx)
 	})
+	w.m.patience = limit // a busy machine's disk may take longer than an operator would wait
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	go func() { w.result <- w.m.Run(ctx, "host:1") }()
@@ -173,7 +175,7 @@ func (w *worker) stop(t *testing.T) {
 }
 
 func TestManager(t *testing.T) {
-	cfg := Config{Mode: Shared, TTLMs: 2000, RenewMs: 100}
+	cfg := Config{Mode: Shared, TTLMs: 3000, RenewMs: 100} // a lease outlives a pause of a busy machine
 	testkit.Databases(t, func(t *testing.T, db *database.DB) {
 		table := tableOf(t, db, 2)
 		a := startWorker(t, table, cfg, "a")
@@ -245,6 +247,37 @@ func (d deadTable) Renew(ctx context.Context, id string, ttl int64, force bool) 
 	}
 }
 
+// lateTable takes leases and is told to stop before it can answer.
+type lateTable struct {
+	Table
+
+	stop func()
+}
+
+func (l lateTable) Take(ctx context.Context, seen Lease, in Instance, ttlMs int64, force bool) error {
+	err := l.Table.Take(ctx, seen, in, ttlMs, force)
+	l.stop()
+	return errors.Join(err, context.Canceled)
+}
+
+func TestManager_StopWhileTaking(t *testing.T) {
+	t.Run("a lease whose taking was not answered when the stop came is given back, and no work begins", func(t *testing.T) {
+		table := tableOf(t, testkit.SQLite(t), 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		begun := false
+		m := New(Config{Mode: Shared, TTLMs: 60_000, RenewMs: 50}, lateTable{table, cancel}, clock.Real(), "a", func(ctx context.Context, _ Lease) {
+			begun = true
+			<-ctx.Done()
+		})
+		m.patience = limit
+		ok(t, m.Run(ctx, "host:1"))
+		if v := read(t, table); begun || !v.free(&v.Leases[0]) || v.Leases[0].Epoch != 1 {
+			t.Errorf("begun %v: %+v", begun, v)
+		}
+	})
+}
+
 func TestManager_DatabaseAway(t *testing.T) {
 	t.Run("a lease that cannot be renewed is given up before somebody else can have it", func(t *testing.T) {
 		table := tableOf(t, testkit.SQLite(t), 1)
@@ -264,6 +297,7 @@ func TestManager_DatabaseAway(t *testing.T) {
 	t.Run("work that ends by itself gives its lease back", func(t *testing.T) {
 		table := tableOf(t, testkit.SQLite(t), 1)
 		m := New(Config{Mode: Shared, TTLMs: 5000, RenewMs: 50}, table, clock.Real(), "a", func(context.Context, Lease) {})
+		m.patience = limit
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- m.Run(ctx, "host:1") }()
