@@ -16,22 +16,33 @@ import (
 	"mscoin/mscoin-common/errs"
 )
 
+// shortTime bounds a command that only asks or decides.
+const shortTime = 30 * time.Second
+
 // command is what the program can do.
 type command struct {
 	what string
 	do   func(ctx context.Context, s *services, o *options) (*answer, error)
+	// time it takes at most, unless -timeout says so.
+	time time.Duration
 }
 
 var commands = map[string]command{
-	"positions": {"how far each consumer is, by partition and symbol", positions},
-	"lag":       {"how far each consumer is behind, by partition", lag},
-	"halted":    {"symbols at which a consumer stands still, and why", halted},
-	"parked":    {"records that are set aside behind a halted symbol", parked},
-	"retry":     {"apply the parked records of a symbol, because the cause is removed", decide(streampb.Action_ACTION_RETRY)},
-	"skip":      {"give up the record that halts a symbol, or those missing before it", decide(streampb.Action_ACTION_SKIP)},
-	"resync":    {"put the missing record, found in another topic, in its place", decide(streampb.Action_ACTION_RESYNC)},
-	"decisions": {"what has been decided, by whom and why", decisions},
-	"suspense":  {"orders of which the matcher and the books say different things", suspense},
+	"positions":    {"how far each consumer is, by partition and symbol", positions, shortTime},
+	"lag":          {"how far each consumer is behind, by partition", lag, shortTime},
+	"halted":       {"symbols at which a consumer stands still, and why", halted, shortTime},
+	"parked":       {"records that are set aside behind a halted symbol", parked, shortTime},
+	"retry":        {"apply the parked records of a symbol, because the cause is removed", decide(streampb.Action_ACTION_RETRY), shortTime},
+	"skip":         {"give up the record that halts a symbol, or those missing before it", decide(streampb.Action_ACTION_SKIP), shortTime},
+	"resync":       {"put the missing record, found in another topic, in its place", decide(streampb.Action_ACTION_RESYNC), shortTime},
+	"decisions":    {"what has been decided, by whom and why", decisions, shortTime},
+	"suspense":     {"orders of which the matcher and the books say different things", suspense, shortTime},
+	"snapshots":    {"the matchers' snapshots, and whether a replay has verified them", snapshots, shortTime},
+	"verify":       {"replay a command log with the naive matcher, and name the first difference", verify, longTime},
+	"truncate":     {"delete the beginning of a command log that no start needs any more", truncate, moveTime},
+	"move":         {"move a symbol to another partition, or go on with it", move, moveTime},
+	"flag":         {"set which behaviour flags of a symbol are on", setFlags, shortTime},
+	"skip-command": {"decide that a command which the matcher cannot execute is skipped", skipCommand, shortTime},
 }
 
 func commandNames() []string { return slices.Sorted(maps.Keys(commands)) }

@@ -1,7 +1,14 @@
-// Command mscoin-admin shows operators how the consumers of the matcher's records are,
-// and carries out what they decide about halted symbols. It talks to the running
+// Command mscoin-admin shows operators how the matchers and the consumers of their records
+// are, verifies and truncates logs, moves symbols, and carries out what they decide about
+// halted symbols. It talks to the running
 // services over their internal gRPC; every decision is recorded by them, with who and why.
 //
+//	mscoin-admin snapshots
+//	mscoin-admin verify [-partition N | -symbol BTC/USDT] [-from verified|beginning|OFFSET]
+//	mscoin-admin truncate -partition N [-records] [-dry-run] -by NAME -reason TEXT
+//	mscoin-admin move -symbol BTC/USDT -to N -by NAME -reason TEXT
+//	mscoin-admin flag -symbol BTC/USDT -set FLAG,FLAG -by NAME -reason TEXT
+//	mscoin-admin skip-command -partition N -offset N -fingerprint HEX -by NAME -reason TEXT
 //	mscoin-admin positions | lag | halted | suspense | decisions
 //	mscoin-admin parked -service wallet -symbol BTC/USDT [-n 20] [-values]
 //	mscoin-admin retry  -service wallet -symbol BTC/USDT -by NAME -reason TEXT
@@ -14,7 +21,7 @@
 // MSCOIN_INTERNAL_TOKEN, else the one in secrets.json there.
 //
 // Exit status: 0 done and nothing is wrong, 1 something is (a halted symbol, an order in
-// suspense), 2 it could not be done.
+// suspense, a log that differs), 2 it could not be done.
 package main
 
 import (
@@ -55,6 +62,13 @@ type options struct {
 	by, reason      string
 	fingerprint     string
 	from, requestID string
+
+	partition, to   int
+	offset          int64
+	set             string
+	dryRun, records bool
+	withoutMarket   bool
+	progress        io.Writer
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
@@ -65,7 +79,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if len(args) == 0 || commands[args[0]].do == nil {
 		return fail(usage(args))
 	}
-	o := options{addresses: map[string]*string{}}
+	o := options{addresses: map[string]*string{}, progress: stderr}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	o.register(flags)
@@ -74,6 +88,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	if flags.NArg() > 0 {
 		return fail(fmt.Errorf("%q is one word too many", flags.Arg(0)))
+	}
+	if o.timeout <= 0 {
+		o.timeout = commands[args[0]].time
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
@@ -99,7 +116,7 @@ func (o *options) register(flags *flag.FlagSet) {
 	for _, name := range serviceNames {
 		o.addresses[name] = flags.String(name, "", "host:port of the "+name+" service")
 	}
-	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "give up after")
+	flags.DurationVar(&o.timeout, "timeout", 0, "give up after (default 30s, more for verify, truncate and move)")
 	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
 	flags.StringVar(&o.service, "service", "", "whose consumer: exchange, wallet or market")
 	flags.StringVar(&o.symbol, "symbol", "", "symbol, like BTC/USDT")
@@ -107,8 +124,15 @@ func (o *options) register(flags *flag.FlagSet) {
 	flags.BoolVar(&o.values, "values", false, "with the records themselves")
 	flags.StringVar(&o.by, "by", "", "who decides")
 	flags.StringVar(&o.reason, "reason", "", "why")
-	flags.StringVar(&o.fingerprint, "fingerprint", "", "fingerprint of the first parked record, as parked shows it")
-	flags.StringVar(&o.from, "from", "", "topic with the missing record")
+	flags.StringVar(&o.fingerprint, "fingerprint", "", "fingerprint of the first parked record, as parked shows it, or of the command, as the matcher's error names it")
+	flags.StringVar(&o.from, "from", "", "resync: topic with the missing record; verify: verified, beginning or a snapshot's offset")
+	flags.IntVar(&o.partition, "partition", -1, "partition of the command log")
+	flags.IntVar(&o.to, "to", -1, "partition that a symbol moves to")
+	flags.Int64Var(&o.offset, "offset", -1, "offset of the command")
+	flags.StringVar(&o.set, "set", "", "all behaviour flags that are on afterwards, with commas; empty is none")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "only tell what would be deleted")
+	flags.BoolVar(&o.records, "records", false, "delete the records of those commands as well")
+	flags.BoolVar(&o.withoutMarket, "without-market", false, "there is no market that must have passed")
 	flags.StringVar(&o.requestID, "request", "", "repeat this request id after an unknown outcome")
 }
 

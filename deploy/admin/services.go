@@ -20,6 +20,7 @@ var serviceNames = []string{"exchange", "wallet", "market"}
 // services are the connections to those that have an address.
 type services struct {
 	conns   map[string]grpc.ClientConnInterface
+	addrs   map[string]string // host:port of each
 	closers []io.Closer
 }
 
@@ -58,7 +59,7 @@ func connect(o *options, getenv func(string) string) (*services, error) {
 	if token == "" {
 		return nil, errors.New("no token: set MSCOIN_INTERNAL_TOKEN, or MSCOIN_DATA to the folder of a running exchange")
 	}
-	s := &services{conns: map[string]grpc.ClientConnInterface{}}
+	s := &services{conns: map[string]grpc.ClientConnInterface{}, addrs: map[string]string{}}
 	for _, name := range serviceNames {
 		addr := *o.addresses[name]
 		if addr == "" {
@@ -75,7 +76,7 @@ func connect(o *options, getenv func(string) string) (*services, error) {
 			s.close()
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		s.conns[name], s.closers = conn, append(s.closers, closer)
+		s.conns[name], s.addrs[name], s.closers = conn, addr, append(s.closers, closer)
 	}
 	if len(s.conns) == 0 {
 		return nil, errors.New("no service has an address")

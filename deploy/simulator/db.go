@@ -107,6 +107,11 @@ func (o orderStore) Intents(ctx context.Context, beforeMs int64, except []string
 	return readOf(o.s, orderDB, func() ([]exchange.Found, error) { return o.db.Intents(ctx, beforeMs, except, limit) })
 }
 
+// Moves implements the store.
+func (o orderStore) Moves(ctx context.Context) ([]exchange.Move, error) {
+	return readOf(o.s, orderDB, func() ([]exchange.Move, error) { return o.db.Moves(ctx) })
+}
+
 // Symbols implements the store.
 func (o orderStore) Symbols(ctx context.Context) ([]exchange.Listed, error) {
 	return readOf(o.s, orderDB, func() ([]exchange.Listed, error) { return o.db.Symbols(ctx) })

@@ -2,6 +2,7 @@ package service
 
 import (
 	"mscoin/exchange/internal/app"
+	"mscoin/exchange/internal/client"
 	"mscoin/exchange/internal/sequencer"
 	"mscoin/exchange/order"
 	exchangepb "mscoin/grpc-common/gen/exchange/v1"
@@ -79,6 +80,14 @@ type owners struct{ s *Service }
 
 // Owner implements server.Owners.
 func (o owners) Owner(partition int) (exchangepb.ExchangeServiceClient, error) {
+	peer, err := o.peer(partition)
+	if err != nil {
+		return nil, err
+	}
+	return peer, nil
+}
+
+func (o owners) peer(partition int) (*client.Peer, error) {
 	l, ok := o.s.leases.Owner(partition)
 	if !ok {
 		o.s.leases.Poke()

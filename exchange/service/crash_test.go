@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"mscoin/exchange/internal/app"
 	"mscoin/exchange/internal/sequencer"
 	"mscoin/exchange/order"
@@ -100,8 +102,17 @@ type faultyLog struct {
 
 func (l faultyLog) Produce(ctx context.Context, topic string, partition int, msgs []bus.Message) (at int64, err error) {
 	name := map[string]string{bus.TopicCommands: "command", bus.TopicCompleted: "record"}[topic]
+	if topic == bus.TopicCommands && checkpoints(msgs) { // they come beside the orders, with a snapshot
+		name = "checkpoint"
+	}
 	err = l.f.around(name, func() error { at, err = l.Log.Produce(ctx, topic, partition, msgs); return err })
 	return at, err
+}
+
+// checkpoints reports whether a write has the matcher emit its totals.
+func checkpoints(msgs []bus.Message) bool {
+	var cmd eventpb.Command
+	return proto.Unmarshal(msgs[0].Value, &cmd) == nil && cmd.GetCheckpoint() != nil
 }
 
 type faultyBus struct {

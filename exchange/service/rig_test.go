@@ -38,6 +38,7 @@ type rig struct {
 
 	svc   *Service
 	rpc   exchangepb.ExchangeServiceClient
+	op    exchangepb.OperatorServiceClient
 	stop  context.CancelFunc
 	ended chan error
 }
@@ -77,6 +78,8 @@ func newRig(t testing.TB, partitions int) *rig {
 		Order: OrderConfig{WaitMs: 3000, DeadlineMs: 2000},
 		Lease: lease.Config{Mode: lease.Static},
 		Sweep: SweepConfig{EveryMs: 20, AfterMs: 2500, ResendMs: 500},
+		// So often that every test starts from snapshots, and has totals compared.
+		Snapshot: SnapshotConfig{EveryCommands: 2},
 	}
 	r.cfg.SetDefaults()
 	r.wallet.deposit(1, "USDT", "1000000")
@@ -108,7 +111,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { _ = closer.Close() })
-	r.rpc = exchangepb.NewExchangeServiceClient(conn)
+	r.rpc, r.op = exchangepb.NewExchangeServiceClient(conn), exchangepb.NewOperatorServiceClient(conn)
 }
 
 // launch runs the exchange.

@@ -54,6 +54,8 @@ type parts struct {
 	log   func(sequencer.Log) sequencer.Log
 	store func(app.Store) app.Store
 	bus   func(stream.Bus) stream.Bus
+	// moving, if set, is called before each step of a move.
+	moving func(step string) error
 }
 
 func realParts() parts {
@@ -137,10 +139,12 @@ func newService(ctx context.Context, cfg Config, p parts) (_ *Service, err error
 	if err := s.app.LoadSymbols(ctx); err != nil {
 		return nil, err
 	}
+	op := s.newOperator(client.LocalPositions(positions), p.moving)
 	s.server, err = rpc.NewServer(rpc.ServerConfig{
 		Name: cfg.Name, ListenOn: cfg.ListenOn, InternalToken: cfg.InternalToken,
 	}, func(g *grpc.Server) {
 		exchangepb.RegisterExchangeServiceServer(g, server.New(s.app, owners{s}, s.clk))
+		exchangepb.RegisterOperatorServiceServer(g, server.NewOperator(op, owners{s}, s.clk))
 		streampb.RegisterConsumerServiceServer(g, positions)
 	})
 	return s, err
@@ -195,7 +199,8 @@ func (s *Service) followers(ctx context.Context) ([]sequencer.Follower, error) {
 	return []sequencer.Follower{wallet}, nil
 }
 
-// positions loads how far the order consumer is on a partition.
+// positions loads how far the order consumer is on a partition. One from which all symbols
+// have moved away is known by what was consumed of it.
 func (s *Service) positions(ctx context.Context, partition int) (sequencer.Positions, error) {
 	at, err := s.db.LoadPosition(ctx, consumer.Name, bus.TopicCompleted, partition)
 	if err != nil {
@@ -209,7 +214,16 @@ func (s *Service) positions(ctx context.Context, partition int) (sequencer.Posit
 	if err != nil {
 		return sequencer.Positions{}, err
 	}
+	moves, err := s.store.Moves(ctx)
+	if err != nil {
+		return sequencer.Positions{}, err
+	}
 	listed, elsewhere := 0, map[string]database.SymbolPosition{}
+	for _, m := range moves {
+		if m.To == partition { // the log may have it before the table of symbols has
+			listed++
+		}
+	}
 	for _, r := range rules {
 		if r.Partition == partition {
 			listed++
@@ -218,7 +232,7 @@ func (s *Service) positions(ctx context.Context, partition int) (sequencer.Posit
 			delete(symbols, r.Name)
 		}
 	}
-	return sequencer.Positions{NextOffset: at.NextOffset, Symbols: symbols, Elsewhere: elsewhere, NothingListed: listed == 0}, nil
+	return sequencer.Positions{NextOffset: at.NextOffset, Symbols: symbols, Elsewhere: elsewhere, NothingListed: listed == 0 && at.NextOffset == 0}, nil
 }
 
 // Run works until ctx ends or something breaks for good, and then stops in order

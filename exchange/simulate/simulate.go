@@ -49,6 +49,8 @@ type (
 	IDs = app.IDs
 	// Listed is app.Listed.
 	Listed = app.Listed
+	// Move is app.Move.
+	Move = app.Move
 	// Refused is app.Refused.
 	Refused = app.Refused
 	// Log is sequencer.Log.

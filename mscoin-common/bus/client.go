@@ -271,6 +271,39 @@ func (c *Client) ReadOne(ctx context.Context, topic string, partition int, offse
 	return msgs[0], nil
 }
 
+// DeleteBefore deletes the records of a partition before an offset, for good, and returns
+// where the log begins then. Offsets beyond its end are refused. An error leaves the
+// outcome unknown; a repetition is harmless.
+func (c *Client) DeleteBefore(ctx context.Context, topic string, partition int, offset int64) (first int64, err error) {
+	fail := func(err error) (int64, error) {
+		return 0, fmt.Errorf("delete records of %s/%d before %d: %w", topic, partition, offset, err)
+	}
+	first, end, err := c.Bounds(ctx, topic, partition)
+	switch {
+	case err != nil:
+		return fail(err)
+	case offset > end || offset < 0: // a negative one means everything to the broker
+		return fail(fmt.Errorf("the log ends at %d: %w", end, ErrNoRecord))
+	case offset <= first:
+		return first, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*c.cfg.requestTimeout())
+	defer cancel()
+	addr, err := c.leader(ctx, topic, partition)
+	if err != nil {
+		return fail(err)
+	}
+	conn, err := dialFetch(ctx, addr, c.cfg.ClientID, c.cfg.dialTimeout())
+	if err != nil {
+		return fail(err)
+	}
+	defer conn.close()
+	if first, err = conn.deleteRecords(ctx, topic, partition, offset, c.cfg.requestTimeout()); err != nil {
+		return fail(err)
+	}
+	return first, nil
+}
+
 // leader returns host:port of the broker that leads a partition.
 func (c *Client) leader(ctx context.Context, topic string, partition int) (string, error) {
 	res, err := c.kafka.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})

@@ -24,3 +24,9 @@ func ParseFetchResponse(frame []byte) error {
 	_, err := parseFetchResponse(frame, 0)
 	return err
 }
+
+// ParseDeleteResponse is parseDeleteResponse, for fuzzing.
+func ParseDeleteResponse(frame []byte) error {
+	_, err := parseDeleteResponse(frame, 0)
+	return err
+}

@@ -23,6 +23,10 @@ import (
 const (
 	fetchKey     = 1
 	fetchVersion = 5
+	// The delete-records request, version 1: kafka-go has none, and it is not worth another
+	// client beside the fetch request, which is made here as well.
+	deleteKey     = 21
+	deleteVersion = 1
 	// maxFrameBytes bounds an answer: the asked bytes, or one batch that is larger, and framing.
 	maxFrameBytes = 64 << 20
 	// maxInflatedBytes bounds a compressed batch after decompression.
@@ -73,19 +77,40 @@ func (c *fetchConn) close() {
 
 // fetch sends one request and waits for its answer. After an error the connection is unusable.
 func (c *fetchConn) fetch(ctx context.Context, q fetchQuery) (fetchAnswer, error) {
+	c.corr++
+	c.out = appendFetchRequest(c.out[:0], c.corr, c.clientID, q)
+	frame, err := c.roundTrip(ctx)
+	if err != nil {
+		return fetchAnswer{}, fmt.Errorf("fetch: %w", err)
+	}
+	return parseFetchResponse(frame, c.corr)
+}
+
+// deleteRecords has the leader delete what is before an offset, and returns where the
+// log begins then.
+func (c *fetchConn) deleteRecords(ctx context.Context, topic string, partition int, before int64, timeout time.Duration) (int64, error) {
+	c.corr++
+	c.out = appendDeleteRequest(c.out[:0], c.corr, c.clientID, topic, partition, before, timeout)
+	frame, err := c.roundTrip(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("delete records: %w", err)
+	}
+	return parseDeleteResponse(frame, c.corr)
+}
+
+// roundTrip sends what is in out and returns the answer.
+func (c *fetchConn) roundTrip(ctx context.Context) ([]byte, error) {
 	// A deadline in the past wakes a blocked read at once, whatever clock the process runs on.
 	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	c.corr++
-	c.out = appendFetchRequest(c.out[:0], c.corr, c.clientID, q)
 	if _, err := c.conn.Write(c.out); err != nil {
-		return fetchAnswer{}, fmt.Errorf("send fetch: %w", errors.Join(ctx.Err(), err))
+		return nil, fmt.Errorf("send: %w", errors.Join(ctx.Err(), err))
 	}
 	frame, err := readFrame(c.conn)
 	if err != nil {
-		return fetchAnswer{}, fmt.Errorf("receive fetch: %w", errors.Join(ctx.Err(), err))
+		return nil, fmt.Errorf("receive: %w", errors.Join(ctx.Err(), err))
 	}
-	return parseFetchResponse(frame, c.corr)
+	return frame, nil
 }
 
 func readFrame(r io.Reader) ([]byte, error) {
@@ -106,11 +131,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 
 func appendFetchRequest(b []byte, corr int32, clientID string, q fetchQuery) []byte {
 	be := binary.BigEndian
-	b = append(b, 0, 0, 0, 0) // frame size, filled in below
-	b = be.AppendUint16(b, fetchKey)
-	b = be.AppendUint16(b, fetchVersion)
-	b = be.AppendUint32(b, uint32(corr))
-	b = appendString(b, clientID)
+	b = appendHeader(b, fetchKey, fetchVersion, corr, clientID)
 	b = be.AppendUint32(b, math.MaxUint32) // replica id -1: a consumer
 	b = be.AppendUint32(b, uint32(max(q.maxWait.Milliseconds(), 0)))
 	b = be.AppendUint32(b, 1) // min bytes
@@ -125,6 +146,54 @@ func appendFetchRequest(b []byte, corr int32, clientID string, q fetchQuery) []b
 	b = be.AppendUint32(b, uint32(q.maxBytes))
 	be.PutUint32(b, uint32(len(b)-4))
 	return b
+}
+
+// appendHeader begins a request; its first four bytes become the size of the frame.
+func appendHeader(b []byte, key, version uint16, corr int32, clientID string) []byte {
+	be := binary.BigEndian
+	b = append(b, 0, 0, 0, 0)
+	b = be.AppendUint16(b, key)
+	b = be.AppendUint16(b, version)
+	b = be.AppendUint32(b, uint32(corr))
+	return appendString(b, clientID)
+}
+
+func appendDeleteRequest(b []byte, corr int32, clientID, topic string, partition int, before int64, timeout time.Duration) []byte {
+	be := binary.BigEndian
+	b = appendHeader(b, deleteKey, deleteVersion, corr, clientID)
+	b = be.AppendUint32(b, 1)
+	b = appendString(b, topic)
+	b = be.AppendUint32(b, 1)
+	b = be.AppendUint32(b, uint32(partition))
+	b = be.AppendUint64(b, uint64(before))
+	b = be.AppendUint32(b, uint32(timeout.Milliseconds()))
+	be.PutUint32(b, uint32(len(b)-4))
+	return b
+}
+
+func parseDeleteResponse(frame []byte, corr int32) (first int64, err error) {
+	r := reader{b: frame}
+	if got := int32(r.uint32()); got != corr && !r.failed {
+		return 0, fmt.Errorf("%w: correlation %d, want %d", errMalformed, got, corr)
+	}
+	r.uint32() // throttle time
+	if topics := r.uint32(); topics != 1 {
+		return 0, fmt.Errorf("%w: %d topics", errMalformed, topics)
+	}
+	r.bytes(int(r.uint16()))
+	if partitions := r.uint32(); partitions != 1 {
+		return 0, fmt.Errorf("%w: %d partitions", errMalformed, partitions)
+	}
+	r.uint32() // partition
+	first = int64(r.uint64())
+	code := kafka.Error(int16(r.uint16()))
+	switch {
+	case r.failed:
+		return 0, fmt.Errorf("%w: short answer", errMalformed)
+	case code != 0:
+		return 0, fmt.Errorf("broker refused: %w", code)
+	}
+	return first, nil
 }
 
 func appendString(b []byte, s string) []byte {

@@ -96,5 +96,8 @@ func FuzzDecodeRecords(f *testing.F) {
 		if err := bus.ParseFetchResponse(set); err == nil && len(set) < 20 {
 			t.Error("a short answer was taken")
 		}
+		if err := bus.ParseDeleteResponse(set); err == nil && len(set) < 30 {
+			t.Error("a short answer to a deletion was taken")
+		}
 	})
 }

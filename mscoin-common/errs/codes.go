@@ -205,3 +205,21 @@ const (
 	// CodeTwoFactorEnabled (FailedPrecondition): the member has a second factor already.
 	CodeTwoFactorEnabled Code = "TWO_FACTOR_ENABLED"
 )
+
+// Codes of what operators do with matchers and logs.
+const (
+	// CodeMoveInProgress (FailedPrecondition): the symbol is on its way to another partition.
+	CodeMoveInProgress Code = "MOVE_IN_PROGRESS"
+	// CodeSymbolTooLarge (FailedPrecondition): the symbol's image does not fit into a message.
+	CodeSymbolTooLarge Code = "SYMBOL_TOO_LARGE"
+	// CodeNotVerified (FailedPrecondition): there are not two verified snapshots to keep.
+	CodeNotVerified Code = "NOT_VERIFIED"
+	// CodeFollowerBehind (FailedPrecondition): a consumer still needs what would be deleted.
+	CodeFollowerBehind Code = "FOLLOWER_BEHIND"
+	// CodeNotPoison (FailedPrecondition): the matcher does not stand at that command.
+	CodeNotPoison Code = "NOT_POISON"
+	// CodeCommandPublished (FailedPrecondition): the command has been executed and published.
+	CodeCommandPublished Code = "COMMAND_PUBLISHED"
+	// CodeUnknownFlag (InvalidArgument): no such behaviour flag in this release.
+	CodeUnknownFlag Code = "UNKNOWN_FLAG"
+)

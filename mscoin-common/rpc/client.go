@@ -74,11 +74,30 @@ func (c *conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	return fromStatus(err, sent.Load())
 }
 
-// NewStream opens a stream; errors within it are statuses.
+// NewStream opens a stream.
 func (c *conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	ctx, sent := c.prepare(ctx)
 	stream, err := c.ClientConn.NewStream(ctx, desc, method, opts...)
-	return stream, fromStatus(err, sent.Load())
+	if err != nil {
+		return nil, fromStatus(err, sent.Load())
+	}
+	return &answers{stream, sent}, nil
+}
+
+// answers converts the error with which a stream ends.
+type answers struct {
+	grpc.ClientStream
+
+	sent *atomic.Bool
+}
+
+// RecvMsg waits for the next answer; io.EOF is the end.
+func (a *answers) RecvMsg(m any) error {
+	err := a.ClientStream.RecvMsg(m)
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	return fromStatus(err, a.sent.Load())
 }
 
 func (c *conn) prepare(ctx context.Context) (context.Context, *atomic.Bool) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -314,9 +315,11 @@ func (c *Consumer) checkLog(ctx context.Context, position database.Position) err
 // work takes in messages: what can be applied is applied, what cannot is set aside.
 func (c *Consumer) work(ctx context.Context, msgs []bus.Message, progressed func()) error {
 	for len(msgs) > 0 {
-		b, full := c.planner().plan(msgs[:min(c.limit, len(msgs))])
+		b, full, err := c.plan(ctx, msgs[:min(c.limit, len(msgs))])
+		if err != nil {
+			return err
+		}
 		if len(b.msgs) > 0 {
-			var err error
 			if b, err = c.commit(ctx, b); err != nil {
 				return err
 			}
@@ -333,6 +336,22 @@ func (c *Consumer) work(ctx context.Context, msgs []bus.Message, progressed func
 		msgs = msgs[len(b.msgs):]
 	}
 	return nil
+}
+
+// plan sorts messages. Before a symbol is halted its position is looked up: records of
+// another partition, from which it has moved to this one, may have been applied meanwhile.
+func (c *Consumer) plan(ctx context.Context, msgs []bus.Message) (b batch, full, err error) {
+	b, full = c.planner().plan(msgs)
+	if !slices.ContainsFunc(b.parks, func(k *parking) bool { return k.begins }) {
+		return b, full, nil
+	}
+	stored, err := c.deps.Store.LoadSymbolPositions(ctx, c.cfg.Name)
+	if err != nil {
+		return b, nil, err
+	}
+	c.heads = newChains(stored, c.heads)
+	b, full = c.planner().plan(msgs)
+	return b, full, nil
 }
 
 func (c *Consumer) planner() planner {

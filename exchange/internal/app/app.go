@@ -46,6 +46,8 @@ type Store interface {
 	Intents(ctx context.Context, beforeMs int64, except []string, limit int) ([]Found, error)
 
 	Symbols(ctx context.Context) ([]Listed, error)
+	// Moves returns the symbols that are on their way to another partition.
+	Moves(ctx context.Context) ([]Move, error)
 	// InsertSymbol lists a symbol on a partition that it chooses: the one with the
 	// fewest, the lowest of several. ErrDuplicate when the symbol exists.
 	InsertSymbol(ctx context.Context, r symbol.Rules, partitions int) (symbol.Rules, error)
@@ -232,8 +234,14 @@ func (a *App) enter(ctx context.Context, name string) (r symbol.Rules, leave fun
 	if r, err = a.rules(ctx, name); err != nil {
 		return r, nil, err
 	}
-	leave, err = a.deps.Book.Enter(r)
-	return r, leave, err
+	if leave, err = a.deps.Book.Enter(r); err != nil {
+		return r, nil, err
+	}
+	if _, known := a.deps.Book.Phase(r); !known { // its listing is not finished, or it has moved to another partition
+		leave()
+		return r, nil, ErrMoving
+	}
+	return r, leave, nil
 }
 
 // waitRead waits, bounded, until the order store has applied what a read must see.

@@ -48,6 +48,8 @@ func (b here) Enter(r symbol.Rules) (func(), error) {
 	return func() {}, nil
 }
 
+func (here) Phase(symbol.Rules) (order.Phase, bool) { return order.PhaseTrading, true }
+
 func TestSweeper_Sweep(t *testing.T) {
 	t.Run("intents on a symbol that another instance has listed since are resolved too (H1)", func(t *testing.T) {
 		ctx, store, commands := t.Context(), memory.New(), &asked{}

@@ -96,13 +96,18 @@ func (a *App) FollowSymbols(ctx context.Context) error {
 }
 
 // RepairSymbols tells the matcher the symbols of a partition that it does not know, because
-// a listing was interrupted. It returns when it knows all.
+// a listing was interrupted. It returns when it knows all, but for those that are on their
+// way to another partition: they are listed already.
 func (a *App) RepairSymbols(ctx context.Context, partition int) error {
+	moves, err := a.deps.Store.Moves(ctx) // before the symbols: one that has ended since is seen where it is now
+	if err != nil {
+		return fmt.Errorf("load moves: %w", err)
+	}
 	if err := a.LoadSymbols(ctx); err != nil {
 		return err
 	}
 	for _, l := range a.symbols.list() {
-		if l.Partition != partition {
+		if l.Partition != partition || slices.ContainsFunc(moves, func(m Move) bool { return m.Symbol == l.Name }) {
 			continue
 		}
 		if err := a.announce(ctx, l.Rules); err != nil {

@@ -22,28 +22,34 @@ type Peers struct {
 	clk       clock.Clock
 
 	mu sync.Mutex
-	by map[string]*peer
+	by map[string]*Peer
 }
 
-type peer struct {
-	rpc    exchangepb.ExchangeServiceClient
+// Peer is another instance.
+type Peer struct {
+	exchangepb.ExchangeServiceClient
+
+	Operator exchangepb.OperatorServiceClient
+	// Positions is how far the order consumer is, as that instance tells.
+	Positions GetPositions
+
 	closer io.Closer
 	used   time.Time
 }
 
 // NewPeers returns peers that are called with that token and time-out.
 func NewPeers(token string, timeoutMs int64, clk clock.Clock) *Peers {
-	return &Peers{token: token, timeoutMs: timeoutMs, clk: clk, by: map[string]*peer{}}
+	return &Peers{token: token, timeoutMs: timeoutMs, clk: clk, by: map[string]*Peer{}}
 }
 
 // At returns a client of the instance that answers on endpoint.
-func (p *Peers) At(endpoint string) (exchangepb.ExchangeServiceClient, error) {
+func (p *Peers) At(endpoint string) (*Peer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clk.Now()
 	if known, ok := p.by[endpoint]; ok {
 		known.used = now
-		return known.rpc, nil
+		return known, nil
 	}
 	conn, closer, err := rpc.Dial(rpc.ClientConfig{Endpoints: []string{endpoint}, Token: p.token, TimeoutMs: p.timeoutMs})
 	if err != nil {
@@ -55,8 +61,11 @@ func (p *Peers) At(endpoint string) (exchangepb.ExchangeServiceClient, error) {
 			delete(p.by, at)
 		}
 	}
-	p.by[endpoint] = &peer{rpc: exchangepb.NewExchangeServiceClient(conn), closer: closer, used: now}
-	return p.by[endpoint].rpc, nil
+	p.by[endpoint] = &Peer{
+		ExchangeServiceClient: exchangepb.NewExchangeServiceClient(conn), Operator: exchangepb.NewOperatorServiceClient(conn),
+		Positions: RemotePositions(conn), closer: closer, used: now,
+	}
+	return p.by[endpoint], nil
 }
 
 // Close closes all connections.

@@ -242,8 +242,8 @@ func (s *Sequencer) replayOne(pl *plan, behind map[string]bool, msg bus.Message)
 		return rec, false, nil
 	}
 	at, known := pl.applied.Symbols[rec.Symbol]
-	if known && rec.Body.Left != nil && at.Seq > rec.Body.Seq { // what it has applied since came from elsewhere
-		delete(behind, rec.Symbol)
+	if known && (rec.Body.Left != nil && at.Seq > rec.Body.Seq || rec.Body.Adopted != nil && at.Seq < rec.Body.Seq) {
+		delete(behind, rec.Symbol) // what it has applied after, or before, came from elsewhere
 	}
 	if !known || at.Seq != rec.Body.Seq {
 		return rec, true, nil

@@ -145,12 +145,16 @@ func (s *step) leave(to, from int) {
 	}
 }
 
+func imageOf(b *book, logTimeMs int64) []byte {
+	return snapshot.EncodeSymbol(b.capture(logTimeMs, true), logTimeMs)
+}
+
 // leave keeps the image of a symbol that has left, for whoever brings it over.
 func (m *Machine) leave(s *step) {
 	b := s.b
 	m.left[b.name] = snapshot.Left{
 		Name: b.name, To: int(s.body.Left.ToPartition), Seq: b.seq, Hash: bytes.Clone(b.hash),
-		Image: snapshot.EncodeSymbol(b.capture(m.logTimeMs, true), m.logTimeMs),
+		Image: imageOf(b, m.logTimeMs),
 	}
 	delete(m.books, b.name)
 }

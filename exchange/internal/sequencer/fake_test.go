@@ -171,6 +171,7 @@ type fakeSnapshots struct {
 	images    map[int64][]byte
 	decisions []snapshot.Decision
 	fail      error // of every call, if set
+	drop      int64 // the snapshot that is dropped when its image is asked for
 }
 
 func newFakeSnapshots() *fakeSnapshots {
@@ -191,6 +192,10 @@ func (f *fakeSnapshots) Snapshots(context.Context, int) ([]snapshot.Info, error)
 func (f *fakeSnapshots) SnapshotImage(_ context.Context, _ int, next int64) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.drop == next {
+		delete(f.infos, next)
+		delete(f.images, next)
+	}
 	return f.images[next], f.fail
 }
 
@@ -209,6 +214,16 @@ func (f *fakeSnapshots) DropSnapshots(_ context.Context, _ int, next []int64) er
 	for _, n := range next {
 		delete(f.infos, n)
 		delete(f.images, n)
+	}
+	return f.fail
+}
+
+func (f *fakeSnapshots) MarkVerified(_ context.Context, _ int, next int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if info, there := f.infos[next]; there {
+		info.VerifiedMs = 1
+		f.infos[next] = info
 	}
 	return f.fail
 }

@@ -167,7 +167,7 @@ const (
 func superfluous(stored []snapshot.Info, followers []Follower) (drop []int64) {
 	usable := len(stored) - needed // if none is: the oldest may become so first
 	for i := range stored {
-		if ahead, err := reached(&stored[i], followers); err == nil && ahead == "" {
+		if ahead, err := Reached(&stored[i], followers); err == nil && ahead == "" {
 			usable = i
 			break
 		}

@@ -24,6 +24,9 @@ type Snapshots interface {
 	SaveSnapshot(ctx context.Context, info *snapshot.Info, image []byte) error
 	// DropSnapshots deletes snapshots of a partition.
 	DropSnapshots(ctx context.Context, partition int, next []int64) error
+	// MarkVerified notes that a replay by the naive matcher gave the snapshot's image. One
+	// that was dropped meanwhile is no error.
+	MarkVerified(ctx context.Context, partition int, next int64) error
 	// SkipDecisions returns the decisions about a partition.
 	SkipDecisions(ctx context.Context, partition int) ([]snapshot.Decision, error)
 	// SaveSkipDecision stores a decision, which is never changed: another about the
@@ -130,7 +133,7 @@ func (s *Sequencer) start(ctx context.Context, pl *plan, stored []snapshot.Info,
 // from: the log was truncated when all of them had reached it.
 func (pl *plan) ahead(info *snapshot.Info, last bool) (string, error) {
 	if pl.unknown == nil {
-		return reached(info, pl.followers)
+		return Reached(info, pl.followers)
 	}
 	if last {
 		return "", nil
@@ -157,9 +160,9 @@ func (s *Sequencer) checkLog(ctx context.Context, info *snapshot.Info, first, en
 	return true, nil
 }
 
-// reached says which consumer is behind a snapshot, "" if none is. A consumer that
+// Reached says which consumer is behind a snapshot, "" if none is. A consumer that
 // has applied something else is an error.
-func reached(info *snapshot.Info, followers []Follower) (ahead string, err error) {
+func Reached(info *snapshot.Info, followers []Follower) (ahead string, err error) {
 	for _, f := range followers {
 		for _, sym := range info.Symbols {
 			at := f.Symbols[sym.Name]

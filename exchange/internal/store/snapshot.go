@@ -61,6 +61,14 @@ type snapshotPartRow struct {
 
 func (snapshotPartRow) TableName() string { return "exchange_snapshot_part" }
 
+type verifiedRow struct {
+	PartitionID int64 `gorm:"primaryKey;autoIncrement:false"`
+	NextOffset  int64 `gorm:"primaryKey;autoIncrement:false"`
+	VerifiedMs  int64
+}
+
+func (verifiedRow) TableName() string { return "exchange_snapshot_verified" }
+
 type skipRow struct {
 	PartitionID   int64 `gorm:"primaryKey;autoIncrement:false"`
 	CommandOffset int64 `gorm:"primaryKey;autoIncrement:false"`
@@ -81,6 +89,14 @@ func (s *Snapshots) Snapshots(ctx context.Context, partition int) ([]snapshot.In
 	if err := s.db.Read(ctx).Where("partition_id = ?", partition).Order("next_offset, symbol").Find(&symbols).Error; err != nil {
 		return nil, fmt.Errorf("read symbols of snapshots: %w", err)
 	}
+	var checks []verifiedRow
+	if err := s.db.Read(ctx).Where("partition_id = ?", partition).Find(&checks).Error; err != nil {
+		return nil, fmt.Errorf("read verifications of snapshots: %w", err)
+	}
+	verified := map[int64]int64{}
+	for _, c := range checks {
+		verified[c.NextOffset] = c.VerifiedMs
+	}
 	by := map[int64][]snapshot.Symbol{}
 	for _, r := range symbols {
 		by[r.NextOffset] = append(by[r.NextOffset], snapshot.Symbol{Name: r.Symbol, Seq: r.Seq, Hash: r.Hash})
@@ -90,6 +106,7 @@ func (s *Snapshots) Snapshots(ctx context.Context, partition int) ([]snapshot.In
 		all[i] = snapshot.Info{
 			Partition: partition, Next: r.NextOffset, Format: int(r.Format), Size: int(r.Size),
 			StateHash: r.StateHash, Checksum: r.Checksum, Fingerprint: r.Fingerprint, Symbols: by[r.NextOffset], TakenMs: r.TakenMs,
+			VerifiedMs: verified[r.NextOffset],
 		}
 	}
 	return all, nil
@@ -157,8 +174,10 @@ func (s *Snapshots) DropSnapshots(ctx context.Context, partition int, next []int
 			if err := tx.DB().Where(where, partition, n).Delete(&snapshotRow{}).Error; err != nil {
 				return err
 			}
-			if err := tx.DB().Where(where, partition, n).Delete(&snapshotSymbolRow{}).Error; err != nil {
-				return err
+			for _, row := range []any{&snapshotSymbolRow{}, &verifiedRow{}} {
+				if err := tx.DB().Where(where, partition, n).Delete(row).Error; err != nil {
+					return err
+				}
 			}
 			return tx.DB().Where("partition_id = ? AND next_offset <= ? AND next_offset NOT IN (?)", partition, n,
 				tx.DB().Model(&snapshotRow{}).Select("next_offset").Where("partition_id = ?", partition)).Delete(&snapshotPartRow{}).Error
@@ -166,6 +185,22 @@ func (s *Snapshots) DropSnapshots(ctx context.Context, partition int, next []int
 		if err != nil {
 			return fmt.Errorf("drop snapshot at offset %d: %w", n, err)
 		}
+	}
+	return nil
+}
+
+// MarkVerified notes that a replay by the naive matcher gave the snapshot's image.
+func (s *Snapshots) MarkVerified(ctx context.Context, partition int, next int64) error {
+	err := s.db.Tx(ctx, func(tx *database.Tx) error {
+		var rows []snapshotRow
+		if err := tx.ForUpdate().Where("partition_id = ? AND next_offset = ?", partition, next).Find(&rows).Error; err != nil || len(rows) == 0 {
+			return err // dropped meanwhile
+		}
+		_, err := tx.InsertIfAbsent(&verifiedRow{int64(partition), next, s.clk.NowMs()})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note verification of snapshot at offset %d: %w", next, err)
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ func Run(t *testing.T, s Suite) {
 		{"a closed reader ends its fetch", s.closed},
 		{"bounds and single reads agree with the log", s.boundsAndReadOne},
 		{"an offset outside of the log is an error, never a jump", s.outside},
+		{"the beginning of a log can be deleted, and no more than that", s.deleteBefore},
 		{"a write that cannot be sent says so", s.notSent},
 		{"the time of a record is the append time and never runs backwards", s.appendTime},
 		{"a producer whose clock is wrong does not decide the time of a record", s.foreignTime},
@@ -317,6 +318,41 @@ func (Suite) outside(t *testing.T, f fixture) {
 		if !errors.As(err, &truncated) || truncated.Offset != 7 || truncated.End != 2 {
 			t.Errorf("details: %+v", truncated)
 		}
+	}
+}
+
+func (Suite) deleteBefore(t *testing.T, f fixture) {
+	for _, v := range []string{"a", "b", "c", "d", "e"} {
+		f.produce(t, 0, v) // a batch each
+	}
+	f.produce(t, 1, "other")
+	for _, beyond := range []int64{6, -1} { // -1 is everything, to a broker
+		if _, err := f.client.DeleteBefore(f.ctx, f.topic, 0, beyond); !errors.Is(err, bus.ErrNoRecord) {
+			t.Errorf("before %d: %v", beyond, err)
+		}
+	}
+	for _, step := range []struct{ before, want int64 }{{0, 0}, {2, 2}, {1, 2}, {2, 2}, {3, 3}} {
+		first, err := f.client.DeleteBefore(f.ctx, f.topic, 0, step.before)
+		if err != nil || first != step.want {
+			t.Fatalf("before %d: first %d, %v, want %d", step.before, first, err, step.want)
+		}
+		if first, end, err := f.client.Bounds(f.ctx, f.topic, 0); err != nil || first != step.want || end != 5 {
+			t.Errorf("before %d: bounds %d to %d, %v", step.before, first, end, err)
+		}
+	}
+	if got := f.read(t, 0, 3, 2); string(got[0].Value) != "d" || string(got[1].Value) != "e" {
+		t.Errorf("left are %q and %q", got[0].Value, got[1].Value)
+	}
+	sub := f.client.Subscribe(f.topic, 0, 2)
+	defer sub.Close()
+	if _, err := sub.Fetch(f.ctx, 1, shortWait); !errors.Is(err, bus.ErrTruncated) {
+		t.Errorf("what is deleted: %v", err)
+	}
+	if at := f.produce(t, 0, "f"); at != 5 {
+		t.Errorf("the next offset is %d", at)
+	}
+	if first, end, err := f.client.Bounds(f.ctx, f.topic, 1); err != nil || first != 0 || end != 1 {
+		t.Errorf("the other partition: %d to %d, %v", first, end, err)
 	}
 }
 

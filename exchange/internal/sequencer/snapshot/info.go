@@ -20,6 +20,8 @@ type Info struct {
 	// Symbols are the heads of the symbols' chains, those that have left included.
 	Symbols []Symbol
 	TakenMs int64
+	// VerifiedMs is when a replay by the naive matcher gave the same image; 0 is never.
+	VerifiedMs int64
 }
 
 // Symbol is the head of a symbol's chain.

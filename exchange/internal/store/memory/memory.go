@@ -210,6 +210,9 @@ func (s *Store) Symbols(context.Context) ([]app.Listed, error) {
 	return all, nil
 }
 
+// Moves implements app.Store: nothing moves in memory.
+func (s *Store) Moves(context.Context) ([]app.Move, error) { return nil, nil }
+
 // InsertSymbol implements app.Store.
 func (s *Store) InsertSymbol(_ context.Context, r symbol.Rules, partitions int) (symbol.Rules, error) {
 	err := s.Atomically(func() error {
