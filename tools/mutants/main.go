@@ -64,25 +64,27 @@ func hunt(ctx context.Context, report io.Writer, pattern *regexp.Regexp, paralle
 			}
 		}
 	}
-	verdicts := make([]error, len(chosen))
-	var group sync.WaitGroup
-	turn := make(chan struct{}, parallel)
-	for i, m := range chosen {
+	var (
+		group sync.WaitGroup
+		mu    sync.Mutex
+		turn  = make(chan struct{}, parallel)
+	)
+	for _, m := range chosen {
 		group.Go(func() {
 			turn <- struct{}{}
 			defer func() { <-turn }()
-			verdicts[i] = m.try(ctx, root)
+			err := m.try(ctx, root)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				survivors++
+				_, _ = fmt.Fprintf(report, "SURVIVED  %s: %v\n", m.rule, err)
+				return
+			}
+			_, _ = fmt.Fprintf(report, "caught    %s: %s\n", m.rule, m.test)
 		})
 	}
 	group.Wait()
-	for i, m := range chosen {
-		if verdicts[i] != nil {
-			survivors++
-			_, _ = fmt.Fprintf(report, "SURVIVED  %s: %v\n", m.rule, verdicts[i])
-			continue
-		}
-		_, _ = fmt.Fprintf(report, "caught    %s: %s\n", m.rule, m.test)
-	}
 	_, _ = fmt.Fprintf(report, "%d of %d mutants caught by the test that names their rule\n", len(chosen)-survivors, len(chosen))
 	return survivors, nil
 }
