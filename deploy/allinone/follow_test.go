@@ -302,8 +302,14 @@ func TestOneOrder_Followed(t *testing.T) {
 	})
 	t.Run("each service's log names the trace and the order", func(t *testing.T) {
 		for _, want := range [][2]string{
-			{"gateway", "order answered"}, {"exchange", "order placed"}, {"wallet", "hold placed"}, {"exchange", "command written"},
-			{"exchange", "matched"}, {"exchange", "applied by order"}, {"wallet", "applied by wallet"}, {"market", "applied by market"},
+			{"gateway", "order answered"},
+			{"exchange", "order placed"},
+			{"wallet", "hold placed"},
+			{"exchange", "command written"},
+			{"exchange", "matched"},
+			{"exchange", "applied by order"},
+			{"wallet", "applied by wallet"},
+			{"market", "applied by market"},
 		} {
 			poll(t, 30*time.Second, want[1]+" in the log of "+want[0], func() error {
 				entry, ok := f.lines(want[0], trace)[want[1]]

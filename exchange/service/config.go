@@ -164,6 +164,7 @@ func (c *Config) Validate() error {
 func (c *Config) wallet() rpc.ClientConfig {
 	return rpc.ClientConfig{
 		Endpoints: c.Wallet.Endpoints, Target: c.Wallet.Target, TimeoutMs: c.Wallet.TimeoutMs, Token: c.InternalToken,
+		PatienceMs: rpc.Patience,
 	}
 }
 

@@ -172,6 +172,6 @@ func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond 
 func (c *Config) client(target Target) rpc.ClientConfig {
 	return rpc.ClientConfig{
 		Endpoints: target.Endpoints, Target: target.Target, Token: c.InternalToken,
-		TimeoutMs: max(c.Timeout.ReadMs, c.Timeout.WriteMs) + 1000,
+		TimeoutMs: max(c.Timeout.ReadMs, c.Timeout.WriteMs) + 1000, PatienceMs: rpc.Patience,
 	}
 }

@@ -13,6 +13,9 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
+
+	"mscoin/mscoin-common/clock"
+	"mscoin/mscoin-common/errs"
 )
 
 // ClientConfig is how to reach a service.
@@ -25,10 +28,17 @@ type ClientConfig struct {
 	TimeoutMs int64 `json:",default=5000"`
 	// Token is the server's internal token.
 	Token string
+	// PatienceMs is how long a call is tried again while nothing can have been done: no instance
+	// could be reached, or the symbol's matcher was moving. 0 is not at all. A restart takes less
+	// than a second or two; an outage should be told.
+	PatienceMs int64 `json:",optional"`
 }
 
+// Patience is the PatienceMs of services: what a restart, or handing a partition over, takes.
+const Patience = 1500
+
 // Dial returns a connection for generated clients. It does not wait for the service to be up: a call while
-// it is down fails at once with KindUnavailable. Close the closer at the end.
+// it is down fails with KindUnavailable, at once or after PatienceMs. Close the closer at the end.
 //
 // Every error of a call is an *errs.Error.
 func Dial(cfg ClientConfig) (grpc.ClientConnInterface, io.Closer, error) {
@@ -51,7 +61,8 @@ func Dial(cfg ClientConfig) (grpc.ClientConnInterface, io.Closer, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("dial: %w", err)
 	}
-	return &conn{ClientConn: client.Conn(), token: cfg.Token}, client.Conn(), nil
+	patience := time.Duration(cfg.PatienceMs) * time.Millisecond
+	return &conn{ClientConn: client.Conn(), token: cfg.Token, patience: patience, clk: clock.Real()}, client.Conn(), nil
 }
 
 // connectParams try an instance that was down again within a second, not within two minutes: until then
@@ -64,14 +75,31 @@ var connectParams = grpc.ConnectParams{
 // conn adds the token to each call and converts its error.
 type conn struct {
 	*grpc.ClientConn
-	token string
+	token    string
+	patience time.Duration
+	clk      clock.Clock
 }
 
-// Invoke is one unary call.
+// again is the pause before a call is tried again.
+const again = 25 * time.Millisecond
+
+// Invoke is one unary call, tried again for a while when nothing can have been done.
 func (c *conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	begin := c.clk.Now()
+	for {
+		done, err := c.invoke(ctx, method, args, reply, opts...)
+		if err == nil || done || c.clk.Now().Sub(begin) >= c.patience || clock.Sleep(ctx, c.clk, again) != nil {
+			return err
+		}
+	}
+}
+
+// invoke tries a call once. done is false when it is certain that nothing was done, and may be soon.
+func (c *conn) invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) (done bool, err error) {
 	ctx, sent := c.prepare(ctx)
-	err := c.ClientConn.Invoke(ctx, method, args, reply, opts...)
-	return fromStatus(err, sent.Load())
+	err = fromStatus(c.ClientConn.Invoke(ctx, method, args, reply, opts...), sent.Load())
+	unreached := !sent.Load() && errs.KindOf(err) == errs.KindUnavailable
+	return !unreached && errs.CodeOf(err) != errs.CodeMatcherMoving, err
 }
 
 // NewStream opens a stream.

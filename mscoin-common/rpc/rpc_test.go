@@ -18,6 +18,7 @@ import (
 
 	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/rpc"
+	"mscoin/mscoin-common/testkit"
 )
 
 const (
@@ -262,6 +263,69 @@ func TestDial_Outcome(t *testing.T) {
 		conn := dial(t, rpc.ClientConfig{Endpoints: []string{s.Addr()}, TimeoutMs: testLimit.Milliseconds()})
 		if _, err := call(limited(t), conn, "x"); errs.KindOf(err) != errs.KindUnknownOutcome {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestDial_Patience(t *testing.T) {
+	const patience = 15_000 // ms, of which little is needed
+	t.Run("a call waits for a service that is being started", func(t *testing.T) {
+		addr := testkit.FreeAddr(t)
+		conn := dial(t, rpc.ClientConfig{Endpoints: []string{addr}, PatienceMs: patience})
+		answered := make(chan error, 1)
+		go func() {
+			_, err := call(limited(t), conn, "x")
+			answered <- err
+		}()
+		var calls atomic.Int32
+		desc := echoService(func(context.Context, string) (string, error) {
+			calls.Add(1)
+			return "done", nil
+		})
+		s, err := rpc.NewServer(rpc.ServerConfig{ListenOn: addr, InternalToken: token}, func(g *grpc.Server) { g.RegisterService(&desc, nil) })
+		if err == nil {
+			err = s.Start(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Stop(limited(t)) }()
+		if err := <-answered; err != nil || calls.Load() != 1 {
+			t.Errorf("%v, handled %d times", err, calls.Load())
+		}
+	})
+	moving := errs.New(errs.KindUnavailable, errs.CodeMatcherMoving, "it moves")
+	for rule, tt := range map[string]struct {
+		answers    []error
+		patienceMs int64
+		want       error
+		calls      int32
+	}{
+		"a matcher that moves is asked again":               {[]error{moving, moving, nil}, patience, nil, 3},
+		"an impatient caller asks once":                     {[]error{moving, nil}, 0, moving, 1},
+		"an answer that something may have been done is it": {[]error{errs.New(errs.KindUnknownOutcome, errs.CodeUnknownOutcome, "?"), nil}, patience, errs.New(errs.KindUnknownOutcome, errs.CodeUnknownOutcome, "?"), 1},
+		"another refusal is final":                          {[]error{errs.New(errs.KindUnavailable, errs.CodeUnavailable, "no"), nil}, patience, errs.New(errs.KindUnavailable, errs.CodeUnavailable, "no"), 1},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			var calls atomic.Int32
+			s := start(t, rpc.ServerConfig{}, func(context.Context, string) (string, error) {
+				return "done", tt.answers[calls.Add(1)-1]
+			})
+			_, err := call(limited(t), dial(t, rpc.ClientConfig{Endpoints: []string{s.Addr()}, PatienceMs: tt.patienceMs}), "x")
+			if errs.CodeOf(err) != errs.CodeOf(tt.want) || calls.Load() != tt.calls {
+				t.Errorf("%v after %d calls", err, calls.Load())
+			}
+		})
+	}
+	t.Run("patience ends, with the last answer", func(t *testing.T) {
+		var calls atomic.Int32
+		s := start(t, rpc.ServerConfig{}, func(context.Context, string) (string, error) {
+			calls.Add(1)
+			return "", moving
+		})
+		_, err := call(limited(t), dial(t, rpc.ClientConfig{Endpoints: []string{s.Addr()}, PatienceMs: 100}), "x")
+		if errs.CodeOf(err) != errs.CodeMatcherMoving || calls.Load() < 2 {
+			t.Errorf("%v after %d calls", err, calls.Load())
 		}
 	})
 }
