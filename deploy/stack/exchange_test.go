@@ -118,7 +118,9 @@ func TestReal_Exchange(t *testing.T) {
 	})
 	t.Run("MySQL and three brokers", func(t *testing.T) {
 		// The last of three has no quorum to leave in order; see the README.
-		exchange(t, newExchange(t, "-db", layout.MySQL, "-brokers", "3"), 1)
+		r := newExchange(t, "-db", layout.MySQL, "-brokers", "3")
+		t.Run("trading goes on without the broker that led, and nothing is lost", func(t *testing.T) { withoutLeader(t, r.in(t)) })
+		exchange(t, r, 1)
 	})
 }
 
