@@ -223,3 +223,15 @@ const (
 	// CodeUnknownFlag (InvalidArgument): no such behaviour flag in this release.
 	CodeUnknownFlag Code = "UNKNOWN_FLAG"
 )
+
+// Codes of operators' decisions about the books.
+const (
+	// CodeSameOperator (FailedPrecondition): a request must be approved by somebody else than who made it.
+	CodeSameOperator Code = "SAME_OPERATOR"
+	// CodeUnknownDecision (NotFound): nobody has asked for that.
+	CodeUnknownDecision Code = "UNKNOWN_DECISION"
+	// CodeNotPending (FailedPrecondition): a request was carried out, rejected, or has expired.
+	CodeNotPending Code = "NOT_PENDING"
+	// CodeNotStopped (NotFound): those withdrawals are not stopped.
+	CodeNotStopped Code = "NOT_STOPPED"
+)

@@ -158,7 +158,9 @@ func (b *books) line(l *Line) {
 		}
 	case ledger.Fee:
 		b.total(l.Account.Coin).Fee += l.Amount
-		b.fees[feeKey{l.Symbol, l.Account.Coin}] += l.Amount
+		if l.Reason != ledger.ReasonCorrection {
+			b.fees[feeKey{l.Symbol, l.Account.Coin}] += l.Amount
+		}
 	case ledger.Suspense:
 		b.total(l.Account.Coin).Suspense += l.Amount
 		b.suspense[l.Account.Coin] = max(b.suspense[l.Account.Coin], l.TimeMs)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -44,6 +45,9 @@ type txFacts struct {
 	credited int64
 	transfer *Transfer
 	last     Line
+
+	correction *Correction
+	corrected  map[ledger.Account]int64 // the journal's corrections, minus what was decided
 }
 
 type recordKey struct {
@@ -170,6 +174,24 @@ func (c *Checker) AddTransfer(d Transfer) {
 	t.credited -= d.Amount
 }
 
+// AddCorrection adds what operators have corrected.
+func (c *Checker) AddCorrection(d *Correction) {
+	if !c.suspects.Tx(d.TxID) {
+		return
+	}
+	kept, t := *d, c.tx(d.TxID)
+	t.correction = &kept
+	t.correct(d.From, d.Amount)
+	t.correct(d.To, -d.Amount)
+}
+
+func (t *txFacts) correct(a ledger.Account, amount int64) {
+	if t.corrected == nil {
+		t.corrected = map[ledger.Account]int64{}
+	}
+	t.corrected[a] += amount
+}
+
 func (c *Checker) tx(id int64) *txFacts {
 	t := c.txs[id]
 	if t == nil {
@@ -209,6 +231,8 @@ func (c *Checker) addToTx(l *Line) {
 	t.maxLine = max(t.maxLine, int64(l.Line))
 	t.last = *l
 	switch {
+	case l.Reason == ledger.ReasonCorrection:
+		t.correct(l.Account, l.Amount)
 	case l.Account.Kind == ledger.World:
 		t.world -= l.Amount
 		t.coin = l.Account.Coin
@@ -460,6 +484,23 @@ func (c *Checker) finishTxs() {
 			c.found("C1", "transaction has lost or gained lines", at, "", t.maxLine+1, t.lines)
 		}
 		c.finishTransfer(t, at)
+		c.finishCorrection(t, at)
+	}
+}
+
+func (c *Checker) finishCorrection(t *txFacts, at place) {
+	what := "correction that nobody has approved"
+	if d := t.correction; d != nil {
+		what = "correction was booked as something else than was approved"
+		at.where += ", " + d.Reference
+		at.sinceMs = d.TimeMs
+	}
+	for _, a := range slices.SortedFunc(maps.Keys(t.corrected), func(x, y ledger.Account) int { return cmp.Compare(x.String(), y.String()) }) {
+		if t.corrected[a] != 0 {
+			here := at
+			here.where, here.member = at.where+", "+a.String(), a.MemberID
+			c.found("C3", what, here, a.Coin, 0, t.corrected[a])
+		}
 	}
 }
 

@@ -52,6 +52,16 @@ type Pending struct {
 	Amount    int64
 }
 
+// Correction is an amount that operators have moved between two accounts. Its lines in the
+// journal are of [ledger.ReasonCorrection].
+type Correction struct {
+	Reference string
+	From, To  ledger.Account
+	Amount    int64
+	TxID      int64
+	TimeMs    int64
+}
+
 // Position is how far a service has applied a symbol's records.
 type Position struct {
 	Seq  int64
@@ -113,14 +123,15 @@ type Frame struct {
 // Facts are two snapshots in memory, for what is small enough. Lines must be in the
 // order that [Checker.AddChain] asks for, trades and orders by their ids.
 type Facts struct {
-	Frame     Frame
-	Wallets   []Wallet
-	Holds     []ledger.Hold
-	Transfers []Transfer
-	Pending   []Pending
-	Lines     []Line
-	Orders    []Order
-	Trades    []Trade
+	Frame       Frame
+	Wallets     []Wallet
+	Holds       []ledger.Hold
+	Transfers   []Transfer
+	Pending     []Pending
+	Corrections []Correction
+	Lines       []Line
+	Orders      []Order
+	Trades      []Trade
 }
 
 // Check compares the facts one by one.
@@ -137,6 +148,9 @@ func Check(f *Facts) Report {
 	}
 	for _, d := range f.Transfers {
 		c.AddTransfer(d)
+	}
+	for i := range f.Corrections {
+		c.AddCorrection(&f.Corrections[i])
 	}
 	for i := range f.Lines {
 		c.AddLine(&f.Lines[i])

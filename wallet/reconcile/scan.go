@@ -12,6 +12,7 @@ type Books interface {
 	Holds(yield func(*ledger.Hold)) error
 	Pending(yield func(Pending)) error
 	Transfers(yield func(Transfer)) error
+	Corrections(yield func(*Correction)) error
 	// Lines are read in the order of transaction and line.
 	Lines(yield func(*Line)) error
 	// Chains reads the lines of some members' accounts, account by account in the
@@ -64,6 +65,9 @@ func (s *Sketch) ReadBooks(src Books) error {
 	if err := src.Transfers(s.AddTransfer); err != nil {
 		return err
 	}
+	if err := src.Corrections(s.AddCorrection); err != nil {
+		return err
+	}
 	return src.Lines(s.AddLine)
 }
 
@@ -93,6 +97,9 @@ func (c *Checker) Read(books Books, orders OrderStore) error {
 		return err
 	}
 	if err := books.Transfers(c.AddTransfer); err != nil {
+		return err
+	}
+	if err := books.Corrections(c.AddCorrection); err != nil {
 		return err
 	}
 	if err := books.Lines(c.AddLine); err != nil {

@@ -55,6 +55,7 @@ const (
 	partChain
 	partWorld
 	partCredit
+	partCorrection
 )
 
 // sum is a number modulo 2^128.
@@ -185,6 +186,17 @@ func (s *Sketch) AddTransfer(d Transfer) {
 	at.add(s.weight(partCredit, d.TxID, d.Account.MemberID, account(&d.Account)), -d.Amount)
 }
 
+// AddCorrection adds what operators have corrected.
+func (s *Sketch) AddCorrection(c *Correction) {
+	at := s.atTx(c.TxID)
+	at.add(s.correctionWeight(c.TxID, &c.From), c.Amount)
+	at.add(s.correctionWeight(c.TxID, &c.To), -c.Amount)
+}
+
+func (s *Sketch) correctionWeight(txID int64, a *ledger.Account) sum {
+	return s.weight(partCorrection, txID, a.MemberID, account(a))
+}
+
 // AddLine adds a journal line. The lines of one transaction must come together.
 func (s *Sketch) AddLine(l *Line) {
 	s.Journal.AddLine(l)
@@ -194,6 +206,8 @@ func (s *Sketch) AddLine(l *Line) {
 		s.step(at, &l.Account, l.AccountSeq-1, l.BalanceAfter-l.Amount, -1)
 	}
 	switch {
+	case l.Reason == ledger.ReasonCorrection:
+		s.atTx(l.TxID).add(s.correctionWeight(l.TxID, &l.Account), l.Amount)
 	case l.Account.Kind == ledger.World:
 		s.atTx(l.TxID).add(s.weight(partWorld, l.TxID, 0, name(l.Account.Coin)), l.Amount)
 	case crossesBorder(l):

@@ -35,6 +35,10 @@ func (m memory) Wallets(yield func(reconcile.Wallet)) error     { return each(m.
 func (m memory) Pending(yield func(reconcile.Pending)) error    { return each(m.f.Pending, yield) }
 func (m memory) Transfers(yield func(reconcile.Transfer)) error { return each(m.f.Transfers, yield) }
 
+func (m memory) Corrections(yield func(*reconcile.Correction)) error {
+	return eachRef(m.f.Corrections, yield)
+}
+
 func (m memory) Trades(yield func(*reconcile.Trade)) error { return eachRef(m.f.Trades, yield) }
 
 func (m memory) Holds(yield func(*ledger.Hold)) error {

@@ -12,7 +12,7 @@ import (
 var tables = []string{
 	"chain_spend", "coin", "consumer_position", "deposit_record", "halt_decision", "id_block", "lease", "lease_instance",
 	"member_address", "member_wallet", "parked_record", "schema_migration", "symbol_halt", "symbol_position", "wallet_address",
-	"wallet_chain", "wallet_chain_block", "wallet_closed", "wallet_deposit", "wallet_hold", "wallet_journal",
+	"wallet_chain", "wallet_chain_block", "wallet_closed", "wallet_decision", "wallet_deposit", "wallet_hold", "wallet_journal",
 	"wallet_reconcile_pass", "wallet_reconciled", "wallet_reconciled_coin", "wallet_reconciled_symbol", "wallet_seal",
 	"wallet_seal_segment", "wallet_stop", "wallet_suspense", "wallet_symbol", "withdraw_record", "withdraw_review",
 }

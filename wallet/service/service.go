@@ -117,6 +117,7 @@ func (s *Service) build(ctx context.Context) (err error) {
 		rpc.ServerConfig{Name: s.cfg.Name, ListenOn: s.cfg.ListenOn, InternalToken: s.cfg.InternalToken},
 		func(g *grpc.Server) {
 			walletpb.RegisterWalletServiceServer(g, server.New(s.app, s.transfers))
+			walletpb.RegisterOperationsServiceServer(g, server.NewOperations(app.NewOperations(s.store, s.app, s.clk)))
 			streampb.RegisterConsumerServiceServer(g, remote.NewServer(remote.ServerConfig{
 				Consumer: consumer.Name, Topic: bus.TopicSettle, Partitions: s.cfg.Partitions,
 				DB: s.db, Bus: stream.ClientBus(s.bus), Clock: s.clk,

@@ -79,6 +79,29 @@ func (b books) Transfers(yield func(reconcile.Transfer)) error {
 	})
 }
 
+// Corrections implements reconcile.Books.
+func (b books) Corrections(yield func(*reconcile.Correction)) error {
+	const query = `SELECT request_id, from_account, from_member, to_account, to_member, coin, amount, tx_id, decided_ms
+		FROM wallet_decision WHERE kind = 'CORRECTION' AND state = 'DONE'`
+	return b.each(query, func(rows *sql.Rows) error {
+		var c reconcile.Correction
+		var from, to, coin string
+		if err := rows.Scan(&c.Reference, &from, &c.From.MemberID, &to, &c.To.MemberID, &coin, &c.Amount, &c.TxID, &c.TimeMs); err != nil {
+			return err
+		}
+		var err error
+		if c.From.Kind, err = ledger.ParseAccountKind(from); err != nil {
+			return err
+		}
+		if c.To.Kind, err = ledger.ParseAccountKind(to); err != nil {
+			return err
+		}
+		c.From.Coin, c.To.Coin = coin, coin
+		yield(&c)
+		return nil
+	})
+}
+
 const lineColumns = "SELECT tx_id, line, account, member_id, coin, amount, account_seq, balance_after, symbol, seq, order_id, kind, ref, time FROM wallet_journal"
 
 // Lines implements reconcile.Books.

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"gorm.io/gorm"
+
 	"mscoin/mscoin-common/database"
 	"mscoin/wallet/internal/app"
 	"mscoin/wallet/ledger"
@@ -54,6 +56,12 @@ func (s *Store) SavePass(ctx context.Context, p *app.Pass) (saved bool, err erro
 			return err
 		}
 		for _, stop := range p.Stops {
+			if on, err := lifted(tx, &stop); err != nil || on {
+				if err != nil {
+					return err
+				}
+				continue // operators know, and let withdrawals go on
+			}
 			row := stopRow(stop)
 			if _, err := tx.InsertIfAbsent(&row); err != nil {
 				return err
@@ -105,8 +113,12 @@ func (b *batch) saveRight(p *app.Pass) error {
 // LastPass returns the last pass that was saved, without what it left; its number is 0
 // when there was none.
 func (s *Store) LastPass(ctx context.Context) (app.Pass, error) {
+	return lastPass(s.db.Read(ctx))
+}
+
+func lastPass(db *gorm.DB) (app.Pass, error) {
 	var rows []passRow
-	if err := s.db.Read(ctx).Where("id = 1").Find(&rows).Error; err != nil || len(rows) == 0 {
+	if err := db.Where("id = 1").Find(&rows).Error; err != nil || len(rows) == 0 {
 		return app.Pass{}, err
 	}
 	r := rows[0]

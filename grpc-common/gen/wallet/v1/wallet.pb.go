@@ -706,7 +706,9 @@ type ListTransactionsRequest struct {
 	// At or after, ms; 0 is none.
 	StartTimeMs int64 `protobuf:"varint,6,opt,name=start_time_ms,json=startTimeMs,proto3" json:"start_time_ms,omitempty"`
 	// At or before, ms; 0 is none.
-	EndTimeMs     int64 `protobuf:"varint,7,opt,name=end_time_ms,json=endTimeMs,proto3" json:"end_time_ms,omitempty"`
+	EndTimeMs int64 `protobuf:"varint,7,opt,name=end_time_ms,json=endTimeMs,proto3" json:"end_time_ms,omitempty"`
+	// Only of orders on this symbol, like "BTC/USDT"; empty is all.
+	Symbol        string `protobuf:"bytes,8,opt,name=symbol,proto3" json:"symbol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -788,6 +790,13 @@ func (x *ListTransactionsRequest) GetEndTimeMs() int64 {
 		return x.EndTimeMs
 	}
 	return 0
+}
+
+func (x *ListTransactionsRequest) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
 }
 
 // Response of ListTransactions.
@@ -3851,7 +3860,7 @@ const file_wallet_v1_wallet_proto_rawDesc = "" +
 	"\border_id\x18\t \x01(\x03R\aorderId\x12\x1c\n" +
 	"\treference\x18\n" +
 	" \x01(\tR\treference\x12\x17\n" +
-	"\atime_ms\x18\v \x01(\x03R\x06timeMs\"\xde\x01\n" +
+	"\atime_ms\x18\v \x01(\x03R\x06timeMs\"\xf6\x01\n" +
 	"\x17ListTransactionsRequest\x12\x1b\n" +
 	"\tmember_id\x18\x01 \x01(\x03R\bmemberId\x12\x12\n" +
 	"\x04coin\x18\x02 \x01(\tR\x04coin\x12\x1b\n" +
@@ -3860,7 +3869,8 @@ const file_wallet_v1_wallet_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\x12\x12\n" +
 	"\x04kind\x18\x05 \x01(\tR\x04kind\x12\"\n" +
 	"\rstart_time_ms\x18\x06 \x01(\x03R\vstartTimeMs\x12\x1e\n" +
-	"\vend_time_ms\x18\a \x01(\x03R\tendTimeMs\"~\n" +
+	"\vend_time_ms\x18\a \x01(\x03R\tendTimeMs\x12\x16\n" +
+	"\x06symbol\x18\b \x01(\tR\x06symbol\"~\n" +
 	"\x18ListTransactionsResponse\x12:\n" +
 	"\ftransactions\x18\x01 \x03(\v2\x16.wallet.v1.TransactionR\ftransactions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x12\n" +
