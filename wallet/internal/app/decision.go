@@ -89,8 +89,6 @@ type Decisions interface {
 	RejectDecision(ctx context.Context, requestID, operator string) (Decision, error)
 	// ListDecisions returns at most limit decisions, newest first.
 	ListDecisions(ctx context.Context, pendingOnly bool, limit int) ([]Decision, error)
-	// Stops returns what is stopped, oldest first.
-	Stops(ctx context.Context) ([]Stop, error)
 	// FeeIncome sums the fee account of the journal by day and coin.
 	FeeIncome(ctx context.Context, firstDay, lastDay int64, coin string) ([]FeeIncome, error)
 }
@@ -183,7 +181,8 @@ func (o *Operations) shown(ctx context.Context, d Decision) (Decision, error) {
 }
 
 // LiftStop lifts a stop of withdrawals: at once when the reconciliation that came after it
-// has found nothing about the member or coin, else when a second operator approves.
+// has found nothing about the member or coin, or it is a chain's, which no reconciliation
+// looks at; else when a second operator approves.
 //
 // Errors: NOT_STOPPED; IDEMPOTENCY_MISMATCH; BAD_REQUEST.
 func (o *Operations) LiftStop(ctx context.Context, d Decision) (Decision, error) {
@@ -192,10 +191,10 @@ func (o *Operations) LiftStop(ctx context.Context, d Decision) (Decision, error)
 	}
 	switch {
 	case d.Scope == StopAll && d.Name == "":
-	case d.Scope == StopCoin && coinName.MatchString(d.Name):
+	case (d.Scope == StopCoin || d.Scope == StopChain) && coinName.MatchString(d.Name):
 	case d.Scope == StopMember && validMemberName(d.Name):
 	default:
-		return Decision{}, badRequest("scope MEMBER with a member's id, COIN with a coin, or ALL")
+		return Decision{}, badRequest("scope MEMBER with a member's id, COIN or CHAIN with a coin, or ALL")
 	}
 	d.Kind = DecideLiftStop
 	return o.request(ctx, &d, cleanSince)
@@ -209,6 +208,9 @@ func validMemberName(name string) bool {
 // cleanSince reports whether the last pass came after the stop and found nothing that
 // would stop the same again, and nothing of it is in suspense.
 func cleanSince(s Stop, p *Pass, suspense bool) bool {
+	if s.Scope == StopChain {
+		return true // the reconciliation knows nothing of chains
+	}
 	if p.Number == 0 || p.AtMs <= s.SinceMs || suspense {
 		return false
 	}
@@ -280,15 +282,6 @@ func (o *Operations) List(ctx context.Context, pendingOnly bool, pageSize int) (
 		}
 	}
 	return all, nil
-}
-
-// Stops returns the withdrawals that are stopped, oldest first.
-func (o *Operations) Stops(ctx context.Context) ([]Stop, error) {
-	stops, err := o.store.Stops(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list stops: %w", err)
-	}
-	return stops, nil
 }
 
 // maxIncomeDays bounds a statement.

@@ -145,10 +145,9 @@ type TransferStore interface {
 	Withdrawals(ctx context.Context, q TransferQuery, limit int) ([]Withdrawal, error)
 	// Deposits returns a page of what came by chains, newest first.
 	Deposits(ctx context.Context, q TransferQuery, limit int) ([]ChainDeposit, error)
-	// Stops returns what is stopped, SetStop and LiftStop change it.
+	// Stops returns what is stopped, SetStop adds to it.
 	Stops(ctx context.Context) ([]Stop, error)
 	SetStop(ctx context.Context, s Stop) error
-	LiftStop(ctx context.Context, scope, name string) error
 }
 
 // TransferQuery selects deposits or withdrawals. Empty fields select all; Before is the id
@@ -334,14 +333,6 @@ func (t *Transfers) SetStop(ctx context.Context, s Stop) error {
 	}
 	s.SinceMs = t.clk.NowMs()
 	return t.kept.SetStop(ctx, s)
-}
-
-// LiftStop ends a stop; one that is not there is no error. Errors: BAD_REQUEST.
-func (t *Transfers) LiftStop(ctx context.Context, scope, name string) error {
-	if err := checkStop(scope, name); err != nil {
-		return err
-	}
-	return t.kept.LiftStop(ctx, scope, name)
 }
 
 const maxStopReason = 500

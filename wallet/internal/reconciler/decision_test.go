@@ -163,7 +163,7 @@ func TestOperations_LiftStop(t *testing.T) {
 		return o.ops.LiftStop(t.Context(), app.Decision{RequestID: id, RequestedBy: "ann", Reason: "looked into it", Scope: scope, Name: name})
 	}
 	stops := func(o *office) string {
-		all, err := o.ops.Stops(t.Context())
+		all, err := o.store.Stops(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

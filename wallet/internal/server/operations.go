@@ -73,19 +73,6 @@ func (s *Operations) ListDecisions(ctx context.Context, req *walletpb.ListDecisi
 	return res, nil
 }
 
-// ListStops lists the withdrawals that are stopped.
-func (s *Operations) ListStops(ctx context.Context, _ *walletpb.ListStopsRequest) (*walletpb.ListStopsResponse, error) {
-	stops, err := s.operations.Stops(ctx)
-	if err != nil {
-		return nil, err
-	}
-	res := &walletpb.ListStopsResponse{Stops: make([]*walletpb.Stop, len(stops))}
-	for i, x := range stops {
-		res.Stops[i] = &walletpb.Stop{Scope: x.Scope, Name: x.Name, SinceMs: x.SinceMs, Reason: x.Reason}
-	}
-	return res, nil
-}
-
 // ListFeeIncome states the fee income.
 func (s *Operations) ListFeeIncome(ctx context.Context, req *walletpb.ListFeeIncomeRequest) (*walletpb.ListFeeIncomeResponse, error) {
 	income, err := s.operations.FeeIncome(ctx, req.GetFirstDay(), req.GetLastDay(), req.GetCoin())

@@ -183,11 +183,3 @@ func (s *Server) SetStop(ctx context.Context, req *walletpb.SetStopRequest) (*wa
 	}
 	return &walletpb.SetStopResponse{}, nil
 }
-
-// LiftStop lifts a stop.
-func (s *Server) LiftStop(ctx context.Context, req *walletpb.LiftStopRequest) (*walletpb.LiftStopResponse, error) {
-	if err := s.transfers.LiftStop(ctx, req.GetScope(), req.GetName()); err != nil {
-		return nil, err
-	}
-	return &walletpb.LiftStopResponse{}, nil
-}

@@ -133,17 +133,6 @@ func setStop(ctx context.Context, tx *database.Tx, stop app.Stop) error {
 	return err
 }
 
-// LiftStop ends a stop.
-func (s *Store) LiftStop(ctx context.Context, scope, name string) error {
-	return s.db.Tx(ctx, func(tx *database.Tx) error {
-		res := tx.DB().Where("scope = ? AND name = ?", scope, name).Delete(&stopRow{})
-		if res.Error == nil && res.RowsAffected > 0 {
-			logx.WithContext(ctx).Infof("operator: the stop of %s %s is lifted", scope, name)
-		}
-		return res.Error
-	})
-}
-
 // stopOf returns a stop that keeps the coin, and the member if not "", from withdrawing.
 func stopOf(db *gorm.DB, member, coin string) (*app.Stop, error) {
 	q := db.Where("scope = ? OR (scope IN (?, ?) AND name = ?) OR (scope = ? AND name = ?)",

@@ -109,7 +109,7 @@ type Decision struct {
 	Amount string `protobuf:"bytes,13,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Of a correction: its transaction in the journal once it is booked, else 0.
 	TxId int64 `protobuf:"varint,14,opt,name=tx_id,json=txId,proto3" json:"tx_id,omitempty"`
-	// Of a stop: MEMBER, COIN or ALL.
+	// Of a stop: MEMBER, COIN, CHAIN or ALL.
 	Scope string `protobuf:"bytes,15,opt,name=scope,proto3" json:"scope,omitempty"`
 	// Of a stop: the member's id or the coin; empty for ALL.
 	Name string `protobuf:"bytes,16,opt,name=name,proto3" json:"name,omitempty"`
@@ -423,7 +423,7 @@ type LiftStopRequest struct {
 	Operator string `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
 	// Why, 1 to 255 characters.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// MEMBER, COIN or ALL.
+	// MEMBER, COIN, CHAIN or ALL.
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
 	// The member's id or the coin; empty for ALL.
 	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
@@ -845,162 +845,6 @@ func (x *ListDecisionsResponse) GetDecisions() []*Decision {
 	return nil
 }
 
-// Withdrawals that are stopped.
-type Stop struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// MEMBER, COIN or ALL.
-	Scope string `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
-	// The member's id or the coin; empty for ALL.
-	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Since when, ms.
-	SinceMs int64 `protobuf:"varint,3,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
-	// Why.
-	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Stop) Reset() {
-	*x = Stop{}
-	mi := &file_wallet_v1_operations_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Stop) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Stop) ProtoMessage() {}
-
-func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_wallet_v1_operations_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Stop.ProtoReflect.Descriptor instead.
-func (*Stop) Descriptor() ([]byte, []int) {
-	return file_wallet_v1_operations_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *Stop) GetScope() string {
-	if x != nil {
-		return x.Scope
-	}
-	return ""
-}
-
-func (x *Stop) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Stop) GetSinceMs() int64 {
-	if x != nil {
-		return x.SinceMs
-	}
-	return 0
-}
-
-func (x *Stop) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-// Request of ListStops.
-type ListStopsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListStopsRequest) Reset() {
-	*x = ListStopsRequest{}
-	mi := &file_wallet_v1_operations_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListStopsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListStopsRequest) ProtoMessage() {}
-
-func (x *ListStopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wallet_v1_operations_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListStopsRequest.ProtoReflect.Descriptor instead.
-func (*ListStopsRequest) Descriptor() ([]byte, []int) {
-	return file_wallet_v1_operations_proto_rawDescGZIP(), []int{13}
-}
-
-// Response of ListStops.
-type ListStopsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Stops, oldest first.
-	Stops         []*Stop `protobuf:"bytes,1,rep,name=stops,proto3" json:"stops,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListStopsResponse) Reset() {
-	*x = ListStopsResponse{}
-	mi := &file_wallet_v1_operations_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListStopsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListStopsResponse) ProtoMessage() {}
-
-func (x *ListStopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wallet_v1_operations_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListStopsResponse.ProtoReflect.Descriptor instead.
-func (*ListStopsResponse) Descriptor() ([]byte, []int) {
-	return file_wallet_v1_operations_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *ListStopsResponse) GetStops() []*Stop {
-	if x != nil {
-		return x.Stops
-	}
-	return nil
-}
-
 // Request of ListFeeIncome. Days are UTC, counted from 1970-01-01.
 type ListFeeIncomeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1016,7 +860,7 @@ type ListFeeIncomeRequest struct {
 
 func (x *ListFeeIncomeRequest) Reset() {
 	*x = ListFeeIncomeRequest{}
-	mi := &file_wallet_v1_operations_proto_msgTypes[15]
+	mi := &file_wallet_v1_operations_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +872,7 @@ func (x *ListFeeIncomeRequest) String() string {
 func (*ListFeeIncomeRequest) ProtoMessage() {}
 
 func (x *ListFeeIncomeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wallet_v1_operations_proto_msgTypes[15]
+	mi := &file_wallet_v1_operations_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +885,7 @@ func (x *ListFeeIncomeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFeeIncomeRequest.ProtoReflect.Descriptor instead.
 func (*ListFeeIncomeRequest) Descriptor() ([]byte, []int) {
-	return file_wallet_v1_operations_proto_rawDescGZIP(), []int{15}
+	return file_wallet_v1_operations_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListFeeIncomeRequest) GetFirstDay() int64 {
@@ -1076,7 +920,7 @@ type ListFeeIncomeResponse struct {
 
 func (x *ListFeeIncomeResponse) Reset() {
 	*x = ListFeeIncomeResponse{}
-	mi := &file_wallet_v1_operations_proto_msgTypes[16]
+	mi := &file_wallet_v1_operations_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +932,7 @@ func (x *ListFeeIncomeResponse) String() string {
 func (*ListFeeIncomeResponse) ProtoMessage() {}
 
 func (x *ListFeeIncomeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wallet_v1_operations_proto_msgTypes[16]
+	mi := &file_wallet_v1_operations_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +945,7 @@ func (x *ListFeeIncomeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFeeIncomeResponse.ProtoReflect.Descriptor instead.
 func (*ListFeeIncomeResponse) Descriptor() ([]byte, []int) {
-	return file_wallet_v1_operations_proto_rawDescGZIP(), []int{16}
+	return file_wallet_v1_operations_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListFeeIncomeResponse) GetIncome() []*FeeIncome {
@@ -1132,7 +976,7 @@ type FeeIncome struct {
 
 func (x *FeeIncome) Reset() {
 	*x = FeeIncome{}
-	mi := &file_wallet_v1_operations_proto_msgTypes[17]
+	mi := &file_wallet_v1_operations_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +988,7 @@ func (x *FeeIncome) String() string {
 func (*FeeIncome) ProtoMessage() {}
 
 func (x *FeeIncome) ProtoReflect() protoreflect.Message {
-	mi := &file_wallet_v1_operations_proto_msgTypes[17]
+	mi := &file_wallet_v1_operations_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1001,7 @@ func (x *FeeIncome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeeIncome.ProtoReflect.Descriptor instead.
 func (*FeeIncome) Descriptor() ([]byte, []int) {
-	return file_wallet_v1_operations_proto_rawDescGZIP(), []int{17}
+	return file_wallet_v1_operations_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FeeIncome) GetDay() int64 {
@@ -1268,15 +1112,7 @@ const file_wallet_v1_operations_proto_rawDesc = "" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12!\n" +
 	"\fpending_only\x18\x02 \x01(\bR\vpendingOnly\"J\n" +
 	"\x15ListDecisionsResponse\x121\n" +
-	"\tdecisions\x18\x01 \x03(\v2\x13.wallet.v1.DecisionR\tdecisions\"c\n" +
-	"\x04Stop\x12\x14\n" +
-	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x19\n" +
-	"\bsince_ms\x18\x03 \x01(\x03R\asinceMs\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x12\n" +
-	"\x10ListStopsRequest\":\n" +
-	"\x11ListStopsResponse\x12%\n" +
-	"\x05stops\x18\x01 \x03(\v2\x0f.wallet.v1.StopR\x05stops\"b\n" +
+	"\tdecisions\x18\x01 \x03(\v2\x13.wallet.v1.DecisionR\tdecisions\"b\n" +
 	"\x14ListFeeIncomeRequest\x12\x1b\n" +
 	"\tfirst_day\x18\x01 \x01(\x03R\bfirstDay\x12\x19\n" +
 	"\blast_day\x18\x02 \x01(\x03R\alastDay\x12\x12\n" +
@@ -1289,14 +1125,13 @@ const file_wallet_v1_operations_proto_rawDesc = "" +
 	"\atrading\x18\x03 \x01(\tR\atrading\x12\x14\n" +
 	"\x05other\x18\x04 \x01(\tR\x05other\x12\x14\n" +
 	"\x05total\x18\x05 \x01(\tR\x05total\x12\x14\n" +
-	"\x05lines\x18\x06 \x01(\x03R\x05lines2\xd9\x04\n" +
+	"\x05lines\x18\x06 \x01(\x03R\x05lines2\x91\x04\n" +
 	"\x11OperationsService\x12^\n" +
 	"\x11RequestCorrection\x12#.wallet.v1.RequestCorrectionRequest\x1a$.wallet.v1.RequestCorrectionResponse\x12C\n" +
 	"\bLiftStop\x12\x1a.wallet.v1.LiftStopRequest\x1a\x1b.wallet.v1.LiftStopResponse\x12X\n" +
 	"\x0fApproveDecision\x12!.wallet.v1.ApproveDecisionRequest\x1a\".wallet.v1.ApproveDecisionResponse\x12U\n" +
 	"\x0eRejectDecision\x12 .wallet.v1.RejectDecisionRequest\x1a!.wallet.v1.RejectDecisionResponse\x12R\n" +
-	"\rListDecisions\x12\x1f.wallet.v1.ListDecisionsRequest\x1a .wallet.v1.ListDecisionsResponse\x12F\n" +
-	"\tListStops\x12\x1b.wallet.v1.ListStopsRequest\x1a\x1c.wallet.v1.ListStopsResponse\x12R\n" +
+	"\rListDecisions\x12\x1f.wallet.v1.ListDecisionsRequest\x1a .wallet.v1.ListDecisionsResponse\x12R\n" +
 	"\rListFeeIncome\x12\x1f.wallet.v1.ListFeeIncomeRequest\x1a .wallet.v1.ListFeeIncomeResponseB+Z)mscoin/grpc-common/gen/wallet/v1;walletpbb\x06proto3"
 
 var (
@@ -1311,7 +1146,7 @@ func file_wallet_v1_operations_proto_rawDescGZIP() []byte {
 	return file_wallet_v1_operations_proto_rawDescData
 }
 
-var file_wallet_v1_operations_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_wallet_v1_operations_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_wallet_v1_operations_proto_goTypes = []any{
 	(*Account)(nil),                   // 0: wallet.v1.Account
 	(*Decision)(nil),                  // 1: wallet.v1.Decision
@@ -1325,12 +1160,9 @@ var file_wallet_v1_operations_proto_goTypes = []any{
 	(*RejectDecisionResponse)(nil),    // 9: wallet.v1.RejectDecisionResponse
 	(*ListDecisionsRequest)(nil),      // 10: wallet.v1.ListDecisionsRequest
 	(*ListDecisionsResponse)(nil),     // 11: wallet.v1.ListDecisionsResponse
-	(*Stop)(nil),                      // 12: wallet.v1.Stop
-	(*ListStopsRequest)(nil),          // 13: wallet.v1.ListStopsRequest
-	(*ListStopsResponse)(nil),         // 14: wallet.v1.ListStopsResponse
-	(*ListFeeIncomeRequest)(nil),      // 15: wallet.v1.ListFeeIncomeRequest
-	(*ListFeeIncomeResponse)(nil),     // 16: wallet.v1.ListFeeIncomeResponse
-	(*FeeIncome)(nil),                 // 17: wallet.v1.FeeIncome
+	(*ListFeeIncomeRequest)(nil),      // 12: wallet.v1.ListFeeIncomeRequest
+	(*ListFeeIncomeResponse)(nil),     // 13: wallet.v1.ListFeeIncomeResponse
+	(*FeeIncome)(nil),                 // 14: wallet.v1.FeeIncome
 }
 var file_wallet_v1_operations_proto_depIdxs = []int32{
 	0,  // 0: wallet.v1.Decision.from:type_name -> wallet.v1.Account
@@ -1342,27 +1174,24 @@ var file_wallet_v1_operations_proto_depIdxs = []int32{
 	1,  // 6: wallet.v1.ApproveDecisionResponse.decision:type_name -> wallet.v1.Decision
 	1,  // 7: wallet.v1.RejectDecisionResponse.decision:type_name -> wallet.v1.Decision
 	1,  // 8: wallet.v1.ListDecisionsResponse.decisions:type_name -> wallet.v1.Decision
-	12, // 9: wallet.v1.ListStopsResponse.stops:type_name -> wallet.v1.Stop
-	17, // 10: wallet.v1.ListFeeIncomeResponse.income:type_name -> wallet.v1.FeeIncome
-	2,  // 11: wallet.v1.OperationsService.RequestCorrection:input_type -> wallet.v1.RequestCorrectionRequest
-	4,  // 12: wallet.v1.OperationsService.LiftStop:input_type -> wallet.v1.LiftStopRequest
-	6,  // 13: wallet.v1.OperationsService.ApproveDecision:input_type -> wallet.v1.ApproveDecisionRequest
-	8,  // 14: wallet.v1.OperationsService.RejectDecision:input_type -> wallet.v1.RejectDecisionRequest
-	10, // 15: wallet.v1.OperationsService.ListDecisions:input_type -> wallet.v1.ListDecisionsRequest
-	13, // 16: wallet.v1.OperationsService.ListStops:input_type -> wallet.v1.ListStopsRequest
-	15, // 17: wallet.v1.OperationsService.ListFeeIncome:input_type -> wallet.v1.ListFeeIncomeRequest
-	3,  // 18: wallet.v1.OperationsService.RequestCorrection:output_type -> wallet.v1.RequestCorrectionResponse
-	5,  // 19: wallet.v1.OperationsService.LiftStop:output_type -> wallet.v1.LiftStopResponse
-	7,  // 20: wallet.v1.OperationsService.ApproveDecision:output_type -> wallet.v1.ApproveDecisionResponse
-	9,  // 21: wallet.v1.OperationsService.RejectDecision:output_type -> wallet.v1.RejectDecisionResponse
-	11, // 22: wallet.v1.OperationsService.ListDecisions:output_type -> wallet.v1.ListDecisionsResponse
-	14, // 23: wallet.v1.OperationsService.ListStops:output_type -> wallet.v1.ListStopsResponse
-	16, // 24: wallet.v1.OperationsService.ListFeeIncome:output_type -> wallet.v1.ListFeeIncomeResponse
-	18, // [18:25] is the sub-list for method output_type
-	11, // [11:18] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	14, // 9: wallet.v1.ListFeeIncomeResponse.income:type_name -> wallet.v1.FeeIncome
+	2,  // 10: wallet.v1.OperationsService.RequestCorrection:input_type -> wallet.v1.RequestCorrectionRequest
+	4,  // 11: wallet.v1.OperationsService.LiftStop:input_type -> wallet.v1.LiftStopRequest
+	6,  // 12: wallet.v1.OperationsService.ApproveDecision:input_type -> wallet.v1.ApproveDecisionRequest
+	8,  // 13: wallet.v1.OperationsService.RejectDecision:input_type -> wallet.v1.RejectDecisionRequest
+	10, // 14: wallet.v1.OperationsService.ListDecisions:input_type -> wallet.v1.ListDecisionsRequest
+	12, // 15: wallet.v1.OperationsService.ListFeeIncome:input_type -> wallet.v1.ListFeeIncomeRequest
+	3,  // 16: wallet.v1.OperationsService.RequestCorrection:output_type -> wallet.v1.RequestCorrectionResponse
+	5,  // 17: wallet.v1.OperationsService.LiftStop:output_type -> wallet.v1.LiftStopResponse
+	7,  // 18: wallet.v1.OperationsService.ApproveDecision:output_type -> wallet.v1.ApproveDecisionResponse
+	9,  // 19: wallet.v1.OperationsService.RejectDecision:output_type -> wallet.v1.RejectDecisionResponse
+	11, // 20: wallet.v1.OperationsService.ListDecisions:output_type -> wallet.v1.ListDecisionsResponse
+	13, // 21: wallet.v1.OperationsService.ListFeeIncome:output_type -> wallet.v1.ListFeeIncomeResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_wallet_v1_operations_proto_init() }
@@ -1376,7 +1205,7 @@ func file_wallet_v1_operations_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wallet_v1_operations_proto_rawDesc), len(file_wallet_v1_operations_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,7 +26,6 @@ const (
 	OperationsService_ApproveDecision_FullMethodName   = "/wallet.v1.OperationsService/ApproveDecision"
 	OperationsService_RejectDecision_FullMethodName    = "/wallet.v1.OperationsService/RejectDecision"
 	OperationsService_ListDecisions_FullMethodName     = "/wallet.v1.OperationsService/ListDecisions"
-	OperationsService_ListStops_FullMethodName         = "/wallet.v1.OperationsService/ListStops"
 	OperationsService_ListFeeIncome_FullMethodName     = "/wallet.v1.OperationsService/ListFeeIncome"
 )
 
@@ -48,8 +47,6 @@ type OperationsServiceClient interface {
 	RejectDecision(ctx context.Context, in *RejectDecisionRequest, opts ...grpc.CallOption) (*RejectDecisionResponse, error)
 	// Lists decisions, newest first.
 	ListDecisions(ctx context.Context, in *ListDecisionsRequest, opts ...grpc.CallOption) (*ListDecisionsResponse, error)
-	// Lists the withdrawals that are stopped, oldest first.
-	ListStops(ctx context.Context, in *ListStopsRequest, opts ...grpc.CallOption) (*ListStopsResponse, error)
 	// Returns the fee income by coin and day, from the journal.
 	ListFeeIncome(ctx context.Context, in *ListFeeIncomeRequest, opts ...grpc.CallOption) (*ListFeeIncomeResponse, error)
 }
@@ -112,16 +109,6 @@ func (c *operationsServiceClient) ListDecisions(ctx context.Context, in *ListDec
 	return out, nil
 }
 
-func (c *operationsServiceClient) ListStops(ctx context.Context, in *ListStopsRequest, opts ...grpc.CallOption) (*ListStopsResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListStopsResponse)
-	err := c.cc.Invoke(ctx, OperationsService_ListStops_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 func (c *operationsServiceClient) ListFeeIncome(ctx context.Context, in *ListFeeIncomeRequest, opts ...grpc.CallOption) (*ListFeeIncomeResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListFeeIncomeResponse)
@@ -150,8 +137,6 @@ type OperationsServiceServer interface {
 	RejectDecision(context.Context, *RejectDecisionRequest) (*RejectDecisionResponse, error)
 	// Lists decisions, newest first.
 	ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error)
-	// Lists the withdrawals that are stopped, oldest first.
-	ListStops(context.Context, *ListStopsRequest) (*ListStopsResponse, error)
 	// Returns the fee income by coin and day, from the journal.
 	ListFeeIncome(context.Context, *ListFeeIncomeRequest) (*ListFeeIncomeResponse, error)
 	mustEmbedUnimplementedOperationsServiceServer()
@@ -178,9 +163,6 @@ func (UnimplementedOperationsServiceServer) RejectDecision(context.Context, *Rej
 }
 func (UnimplementedOperationsServiceServer) ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDecisions not implemented")
-}
-func (UnimplementedOperationsServiceServer) ListStops(context.Context, *ListStopsRequest) (*ListStopsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListStops not implemented")
 }
 func (UnimplementedOperationsServiceServer) ListFeeIncome(context.Context, *ListFeeIncomeRequest) (*ListFeeIncomeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListFeeIncome not implemented")
@@ -296,24 +278,6 @@ func _OperationsService_ListDecisions_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
-func _OperationsService_ListStops_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListStopsRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(OperationsServiceServer).ListStops(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: OperationsService_ListStops_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(OperationsServiceServer).ListStops(ctx, req.(*ListStopsRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 func _OperationsService_ListFeeIncome_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListFeeIncomeRequest)
 	if err := dec(in); err != nil {
@@ -358,10 +322,6 @@ var OperationsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDecisions",
 			Handler:    _OperationsService_ListDecisions_Handler,
-		},
-		{
-			MethodName: "ListStops",
-			Handler:    _OperationsService_ListStops_Handler,
 		},
 		{
 			MethodName: "ListFeeIncome",

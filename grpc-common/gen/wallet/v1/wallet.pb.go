@@ -3717,98 +3717,6 @@ func (*SetStopResponse) Descriptor() ([]byte, []int) {
 	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{57}
 }
 
-// Request of LiftStop.
-type LiftStopRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// MEMBER, COIN, CHAIN or ALL.
-	Scope string `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
-	// Member id or coin; empty for ALL.
-	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LiftStopRequest) Reset() {
-	*x = LiftStopRequest{}
-	mi := &file_wallet_v1_wallet_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LiftStopRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LiftStopRequest) ProtoMessage() {}
-
-func (x *LiftStopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wallet_v1_wallet_proto_msgTypes[58]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LiftStopRequest.ProtoReflect.Descriptor instead.
-func (*LiftStopRequest) Descriptor() ([]byte, []int) {
-	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{58}
-}
-
-func (x *LiftStopRequest) GetScope() string {
-	if x != nil {
-		return x.Scope
-	}
-	return ""
-}
-
-func (x *LiftStopRequest) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-// Response of LiftStop.
-type LiftStopResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LiftStopResponse) Reset() {
-	*x = LiftStopResponse{}
-	mi := &file_wallet_v1_wallet_proto_msgTypes[59]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LiftStopResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LiftStopResponse) ProtoMessage() {}
-
-func (x *LiftStopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wallet_v1_wallet_proto_msgTypes[59]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LiftStopResponse.ProtoReflect.Descriptor instead.
-func (*LiftStopResponse) Descriptor() ([]byte, []int) {
-	return file_wallet_v1_wallet_proto_rawDescGZIP(), []int{59}
-}
-
 var File_wallet_v1_wallet_proto protoreflect.FileDescriptor
 
 const file_wallet_v1_wallet_proto_rawDesc = "" +
@@ -4065,11 +3973,7 @@ const file_wallet_v1_wallet_proto_rawDesc = "" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x11\n" +
-	"\x0fSetStopResponse\";\n" +
-	"\x0fLiftStopRequest\x12\x14\n" +
-	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x12\n" +
-	"\x10LiftStopResponse2\xb0\x0f\n" +
+	"\x0fSetStopResponse2\xeb\x0e\n" +
 	"\rWalletService\x12F\n" +
 	"\tPlaceHold\x12\x1b.wallet.v1.PlaceHoldRequest\x1a\x1c.wallet.v1.PlaceHoldResponse\x12L\n" +
 	"\vReleaseHold\x12\x1d.wallet.v1.ReleaseHoldRequest\x1a\x1e.wallet.v1.ReleaseHoldResponse\x12I\n" +
@@ -4096,8 +4000,7 @@ const file_wallet_v1_wallet_proto_rawDesc = "" +
 	"\x0fRetryWithdrawal\x12!.wallet.v1.RetryWithdrawalRequest\x1a\".wallet.v1.RetryWithdrawalResponse\x12^\n" +
 	"\x11AbandonWithdrawal\x12#.wallet.v1.AbandonWithdrawalRequest\x1a$.wallet.v1.AbandonWithdrawalResponse\x12F\n" +
 	"\tListStops\x12\x1b.wallet.v1.ListStopsRequest\x1a\x1c.wallet.v1.ListStopsResponse\x12@\n" +
-	"\aSetStop\x12\x19.wallet.v1.SetStopRequest\x1a\x1a.wallet.v1.SetStopResponse\x12C\n" +
-	"\bLiftStop\x12\x1a.wallet.v1.LiftStopRequest\x1a\x1b.wallet.v1.LiftStopResponseB+Z)mscoin/grpc-common/gen/wallet/v1;walletpbb\x06proto3"
+	"\aSetStop\x12\x19.wallet.v1.SetStopRequest\x1a\x1a.wallet.v1.SetStopResponseB+Z)mscoin/grpc-common/gen/wallet/v1;walletpbb\x06proto3"
 
 var (
 	file_wallet_v1_wallet_proto_rawDescOnce sync.Once
@@ -4111,7 +4014,7 @@ func file_wallet_v1_wallet_proto_rawDescGZIP() []byte {
 	return file_wallet_v1_wallet_proto_rawDescData
 }
 
-var file_wallet_v1_wallet_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_wallet_v1_wallet_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_wallet_v1_wallet_proto_goTypes = []any{
 	(*Position)(nil),                  // 0: wallet.v1.Position
 	(*Coin)(nil),                      // 1: wallet.v1.Coin
@@ -4171,8 +4074,6 @@ var file_wallet_v1_wallet_proto_goTypes = []any{
 	(*ListStopsResponse)(nil),         // 55: wallet.v1.ListStopsResponse
 	(*SetStopRequest)(nil),            // 56: wallet.v1.SetStopRequest
 	(*SetStopResponse)(nil),           // 57: wallet.v1.SetStopResponse
-	(*LiftStopRequest)(nil),           // 58: wallet.v1.LiftStopRequest
-	(*LiftStopResponse)(nil),          // 59: wallet.v1.LiftStopResponse
 }
 var file_wallet_v1_wallet_proto_depIdxs = []int32{
 	0,  // 0: wallet.v1.GetWalletsRequest.read_after:type_name -> wallet.v1.Position
@@ -4219,33 +4120,31 @@ var file_wallet_v1_wallet_proto_depIdxs = []int32{
 	51, // 41: wallet.v1.WalletService.AbandonWithdrawal:input_type -> wallet.v1.AbandonWithdrawalRequest
 	54, // 42: wallet.v1.WalletService.ListStops:input_type -> wallet.v1.ListStopsRequest
 	56, // 43: wallet.v1.WalletService.SetStop:input_type -> wallet.v1.SetStopRequest
-	58, // 44: wallet.v1.WalletService.LiftStop:input_type -> wallet.v1.LiftStopRequest
-	4,  // 45: wallet.v1.WalletService.PlaceHold:output_type -> wallet.v1.PlaceHoldResponse
-	6,  // 46: wallet.v1.WalletService.ReleaseHold:output_type -> wallet.v1.ReleaseHoldResponse
-	8,  // 47: wallet.v1.WalletService.GetWallets:output_type -> wallet.v1.GetWalletsResponse
-	11, // 48: wallet.v1.WalletService.ListTransactions:output_type -> wallet.v1.ListTransactionsResponse
-	13, // 49: wallet.v1.WalletService.ListCoins:output_type -> wallet.v1.ListCoinsResponse
-	15, // 50: wallet.v1.WalletService.CreateCoin:output_type -> wallet.v1.CreateCoinResponse
-	17, // 51: wallet.v1.WalletService.Deposit:output_type -> wallet.v1.DepositResponse
-	20, // 52: wallet.v1.WalletService.ListStaleHolds:output_type -> wallet.v1.ListStaleHoldsResponse
-	22, // 53: wallet.v1.WalletService.ListSuspense:output_type -> wallet.v1.ListSuspenseResponse
-	25, // 54: wallet.v1.WalletService.GetDepositAddress:output_type -> wallet.v1.GetDepositAddressResponse
-	28, // 55: wallet.v1.WalletService.ListDeposits:output_type -> wallet.v1.ListDepositsResponse
-	31, // 56: wallet.v1.WalletService.ListTransferRules:output_type -> wallet.v1.ListTransferRulesResponse
-	34, // 57: wallet.v1.WalletService.AddAddress:output_type -> wallet.v1.AddAddressResponse
-	36, // 58: wallet.v1.WalletService.RemoveAddress:output_type -> wallet.v1.RemoveAddressResponse
-	38, // 59: wallet.v1.WalletService.ListAddresses:output_type -> wallet.v1.ListAddressesResponse
-	42, // 60: wallet.v1.WalletService.Withdraw:output_type -> wallet.v1.WithdrawResponse
-	44, // 61: wallet.v1.WalletService.CancelWithdrawal:output_type -> wallet.v1.CancelWithdrawalResponse
-	46, // 62: wallet.v1.WalletService.ListWithdrawals:output_type -> wallet.v1.ListWithdrawalsResponse
-	48, // 63: wallet.v1.WalletService.ReviewWithdrawal:output_type -> wallet.v1.ReviewWithdrawalResponse
-	50, // 64: wallet.v1.WalletService.RetryWithdrawal:output_type -> wallet.v1.RetryWithdrawalResponse
-	52, // 65: wallet.v1.WalletService.AbandonWithdrawal:output_type -> wallet.v1.AbandonWithdrawalResponse
-	55, // 66: wallet.v1.WalletService.ListStops:output_type -> wallet.v1.ListStopsResponse
-	57, // 67: wallet.v1.WalletService.SetStop:output_type -> wallet.v1.SetStopResponse
-	59, // 68: wallet.v1.WalletService.LiftStop:output_type -> wallet.v1.LiftStopResponse
-	45, // [45:69] is the sub-list for method output_type
-	21, // [21:45] is the sub-list for method input_type
+	4,  // 44: wallet.v1.WalletService.PlaceHold:output_type -> wallet.v1.PlaceHoldResponse
+	6,  // 45: wallet.v1.WalletService.ReleaseHold:output_type -> wallet.v1.ReleaseHoldResponse
+	8,  // 46: wallet.v1.WalletService.GetWallets:output_type -> wallet.v1.GetWalletsResponse
+	11, // 47: wallet.v1.WalletService.ListTransactions:output_type -> wallet.v1.ListTransactionsResponse
+	13, // 48: wallet.v1.WalletService.ListCoins:output_type -> wallet.v1.ListCoinsResponse
+	15, // 49: wallet.v1.WalletService.CreateCoin:output_type -> wallet.v1.CreateCoinResponse
+	17, // 50: wallet.v1.WalletService.Deposit:output_type -> wallet.v1.DepositResponse
+	20, // 51: wallet.v1.WalletService.ListStaleHolds:output_type -> wallet.v1.ListStaleHoldsResponse
+	22, // 52: wallet.v1.WalletService.ListSuspense:output_type -> wallet.v1.ListSuspenseResponse
+	25, // 53: wallet.v1.WalletService.GetDepositAddress:output_type -> wallet.v1.GetDepositAddressResponse
+	28, // 54: wallet.v1.WalletService.ListDeposits:output_type -> wallet.v1.ListDepositsResponse
+	31, // 55: wallet.v1.WalletService.ListTransferRules:output_type -> wallet.v1.ListTransferRulesResponse
+	34, // 56: wallet.v1.WalletService.AddAddress:output_type -> wallet.v1.AddAddressResponse
+	36, // 57: wallet.v1.WalletService.RemoveAddress:output_type -> wallet.v1.RemoveAddressResponse
+	38, // 58: wallet.v1.WalletService.ListAddresses:output_type -> wallet.v1.ListAddressesResponse
+	42, // 59: wallet.v1.WalletService.Withdraw:output_type -> wallet.v1.WithdrawResponse
+	44, // 60: wallet.v1.WalletService.CancelWithdrawal:output_type -> wallet.v1.CancelWithdrawalResponse
+	46, // 61: wallet.v1.WalletService.ListWithdrawals:output_type -> wallet.v1.ListWithdrawalsResponse
+	48, // 62: wallet.v1.WalletService.ReviewWithdrawal:output_type -> wallet.v1.ReviewWithdrawalResponse
+	50, // 63: wallet.v1.WalletService.RetryWithdrawal:output_type -> wallet.v1.RetryWithdrawalResponse
+	52, // 64: wallet.v1.WalletService.AbandonWithdrawal:output_type -> wallet.v1.AbandonWithdrawalResponse
+	55, // 65: wallet.v1.WalletService.ListStops:output_type -> wallet.v1.ListStopsResponse
+	57, // 66: wallet.v1.WalletService.SetStop:output_type -> wallet.v1.SetStopResponse
+	44, // [44:67] is the sub-list for method output_type
+	21, // [21:44] is the sub-list for method input_type
 	21, // [21:21] is the sub-list for extension type_name
 	21, // [21:21] is the sub-list for extension extendee
 	0,  // [0:21] is the sub-list for field type_name
@@ -4262,7 +4161,7 @@ func file_wallet_v1_wallet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wallet_v1_wallet_proto_rawDesc), len(file_wallet_v1_wallet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   60,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

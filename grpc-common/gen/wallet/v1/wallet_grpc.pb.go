@@ -44,7 +44,6 @@ const (
 	WalletService_AbandonWithdrawal_FullMethodName = "/wallet.v1.WalletService/AbandonWithdrawal"
 	WalletService_ListStops_FullMethodName         = "/wallet.v1.WalletService/ListStops"
 	WalletService_SetStop_FullMethodName           = "/wallet.v1.WalletService/SetStop"
-	WalletService_LiftStop_FullMethodName          = "/wallet.v1.WalletService/LiftStop"
 )
 
 // WalletServiceClient is the client API for WalletService service.
@@ -101,8 +100,6 @@ type WalletServiceClient interface {
 	ListStops(ctx context.Context, in *ListStopsRequest, opts ...grpc.CallOption) (*ListStopsResponse, error)
 	// Stops withdrawals (operators only). Idempotent; the first reason stays.
 	SetStop(ctx context.Context, in *SetStopRequest, opts ...grpc.CallOption) (*SetStopResponse, error)
-	// Lifts a stop (operators only). Idempotent.
-	LiftStop(ctx context.Context, in *LiftStopRequest, opts ...grpc.CallOption) (*LiftStopResponse, error)
 }
 
 type walletServiceClient struct {
@@ -343,16 +340,6 @@ func (c *walletServiceClient) SetStop(ctx context.Context, in *SetStopRequest, o
 	return out, nil
 }
 
-func (c *walletServiceClient) LiftStop(ctx context.Context, in *LiftStopRequest, opts ...grpc.CallOption) (*LiftStopResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(LiftStopResponse)
-	err := c.cc.Invoke(ctx, WalletService_LiftStop_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // WalletServiceServer is the server API for WalletService service.
 // All implementations must embed UnimplementedWalletServiceServer
 // for forward compatibility.
@@ -407,8 +394,6 @@ type WalletServiceServer interface {
 	ListStops(context.Context, *ListStopsRequest) (*ListStopsResponse, error)
 	// Stops withdrawals (operators only). Idempotent; the first reason stays.
 	SetStop(context.Context, *SetStopRequest) (*SetStopResponse, error)
-	// Lifts a stop (operators only). Idempotent.
-	LiftStop(context.Context, *LiftStopRequest) (*LiftStopResponse, error)
 	mustEmbedUnimplementedWalletServiceServer()
 }
 
@@ -487,9 +472,6 @@ func (UnimplementedWalletServiceServer) ListStops(context.Context, *ListStopsReq
 }
 func (UnimplementedWalletServiceServer) SetStop(context.Context, *SetStopRequest) (*SetStopResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetStop not implemented")
-}
-func (UnimplementedWalletServiceServer) LiftStop(context.Context, *LiftStopRequest) (*LiftStopResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method LiftStop not implemented")
 }
 func (UnimplementedWalletServiceServer) mustEmbedUnimplementedWalletServiceServer() {}
 func (UnimplementedWalletServiceServer) testEmbeddedByValue()                       {}
@@ -926,24 +908,6 @@ func _WalletService_SetStop_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
-func _WalletService_LiftStop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(LiftStopRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(WalletServiceServer).LiftStop(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: WalletService_LiftStop_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(WalletServiceServer).LiftStop(ctx, req.(*LiftStopRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // WalletService_ServiceDesc is the grpc.ServiceDesc for WalletService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1042,10 +1006,6 @@ var WalletService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetStop",
 			Handler:    _WalletService_SetStop_Handler,
-		},
-		{
-			MethodName: "LiftStop",
-			Handler:    _WalletService_LiftStop_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
