@@ -142,10 +142,10 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func startExchange(t *testing.T, dir, addr string) *exchange {
+func startExchange(t *testing.T, dir, addr string, env ...string) *exchange {
 	t.Helper()
 	e := &exchange{dir: dir, addr: addr}
-	e.process = start(t, program(t, "mscoin/deploy/allinone"), []string{"MSCOIN_DATA=" + dir, "MSCOIN_ADDR=" + addr})
+	e.process = start(t, program(t, "mscoin/deploy/allinone"), append(env, "MSCOIN_DATA="+dir, "MSCOIN_ADDR="+addr))
 	e.waitReady(60 * time.Second)
 	return e
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mscoin/mscoin-common/database"
@@ -68,6 +69,8 @@ type Config struct {
 	Limit LimitConfig
 	// APIKey has the limits of API keys.
 	APIKey APIKeyConfig
+	// TwoFactorIssuer is how authenticators call the exchange.
+	TwoFactorIssuer string `json:",default=mscoin"`
 	// Sender says how verification codes reach people.
 	Sender SenderConfig
 	// Telemetry says how the process is watched, when the service runs as one of its own.
@@ -128,6 +131,8 @@ type LimitConfig struct {
 	LoginsPerContact int `json:",default=100,range=[1:1000000]"`
 	// LoginsPerAddress bounds failed logins from one address in 15 minutes.
 	LoginsPerAddress int `json:",default=100,range=[1:1000000]"`
+	// TwoFactorPerMember bounds a member's wrong codes of the second factor in 15 minutes.
+	TwoFactorPerMember int `json:",default=5,range=[1:1000]"`
 }
 
 // APIKeyConfig has the limits of API keys.
@@ -190,6 +195,8 @@ func (c *Config) SetDefaults() {
 	set(&c.Limit.LoginsPerContactAddress, 10)
 	set(&c.Limit.LoginsPerContact, 100)
 	set(&c.Limit.LoginsPerAddress, 100)
+	set(&c.Limit.TwoFactorPerMember, 5)
+	set(&c.TwoFactorIssuer, "mscoin")
 	set(&c.APIKey.MaxPerMember, 30)
 	set(&c.APIKey.CacheSeconds, 5)
 	set(&c.APIKey.CacheSize, 10000)
@@ -229,6 +236,8 @@ func (c *Config) Validate() error {
 	check(c.PreviousAccessSecret == "" || len(c.PreviousAccessSecret) >= token.MinSecretBytes, "PreviousAccessSecret needs 32 bytes")
 	check(c.Session.AccessSeconds <= c.Session.RefreshSeconds && c.Session.RefreshSeconds <= c.Session.SessionSeconds,
 		"Session: an access token must not outlive a refresh token, nor that its session")
+	check(c.Limit.TwoFactorPerMember >= 1 && c.TwoFactorIssuer != "" && !strings.Contains(c.TwoFactorIssuer, ":"),
+		"Limit.TwoFactorPerMember must be positive, TwoFactorIssuer a name without a colon")
 	check(c.Session.MaxPerMember >= 1 && c.APIKey.MaxPerMember >= 1 && c.APIKey.CacheSize >= 1 && c.APIKey.CacheSeconds >= 1,
 		"Session.MaxPerMember and the limits of APIKey must be positive")
 	if _, err := c.masterKeys(); err != nil {
@@ -316,6 +325,8 @@ func (c *Config) policy() app.Policy {
 		AccessTTL:               seconds(c.Session.AccessSeconds),
 		RefreshTTL:              seconds(c.Session.RefreshSeconds),
 		SessionTTL:              seconds(c.Session.SessionSeconds),
+		TwoFactorPerMember:      app.Limit{Count: c.Limit.TwoFactorPerMember, Window: loginWindow},
+		TwoFactorIssuer:         c.TwoFactorIssuer,
 		MaxSessions:             c.Session.MaxPerMember,
 		MaxAPIKeys:              c.APIKey.MaxPerMember,
 		CacheTTL:                seconds(c.APIKey.CacheSeconds),

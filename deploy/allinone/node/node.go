@@ -22,6 +22,7 @@ import (
 	"mscoin/mscoin-common/lifecycle"
 	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/telemetry"
+	"mscoin/wallet/custody/simchain"
 )
 
 // Profile says what the exchange is for.
@@ -50,6 +51,9 @@ type Config struct {
 	Profile Profile
 	// Telemetry is host:port of metrics and probes; empty opens none.
 	Telemetry string
+	// BlockEvery is the time between two blocks of the simulated chains; zero makes blocks
+	// on demand only.
+	BlockEvery time.Duration
 	// Out is told, in words for people, when the exchange is ready. Nil is silence.
 	Out io.Writer
 }
@@ -82,6 +86,7 @@ func Run(ctx context.Context, cfg Config) error {
 	n.group.Add("broker", n.startBroker, n.stopBroker)
 	n.group.Add("secrets", n.loadSecrets, nil)
 	n.group.Add("redis", n.startRedis, n.stopRedis)
+	n.group.Add("chain", n.startChain, n.stopChain)
 	n.group.Add("topics", n.ensureTopics, nil)
 	n.addServices()
 	n.group.Add("welcome", n.welcome, nil)
@@ -96,6 +101,7 @@ type node struct {
 	secrets secrets
 	broker  *embedded.Broker
 	redis   *embedded.Redis
+	chain   *simchain.Server
 	addr    addresses
 	// firstStart is set when the demo accounts were made by this process.
 	firstStart bool
@@ -148,6 +154,27 @@ func (n *node) startRedis(context.Context) (err error) {
 }
 
 func (n *node) stopRedis(context.Context) error { return n.redis.Close() }
+
+// startChain starts the simulated chains with their custody.
+func (n *node) startChain(ctx context.Context) (err error) {
+	n.chain, err = simchain.Start(ctx, simchain.ServerConfig{
+		Config:   simchain.Config{File: filepath.Join(n.cfg.DataDir, "chain.log")},
+		ListenOn: anyPort, Token: n.secrets.CustodyToken, BlockEvery: n.cfg.BlockEvery,
+	}, n.clk)
+	if err != nil {
+		return err
+	}
+	go func() {
+		select {
+		case err := <-n.chain.Failed():
+			n.group.Fail(err)
+		case <-n.chain.Stopped():
+		}
+	}()
+	return nil
+}
+
+func (n *node) stopChain(ctx context.Context) error { return n.chain.Stop(ctx) }
 
 func (n *node) ensureTopics(ctx context.Context) error {
 	client, err := bus.Connect(n.kafka(), n.clk)

@@ -17,6 +17,8 @@ type secrets struct {
 	SessionKey string `json:"sessionKey"`
 	// MasterKey encrypts API secrets at rest: 32 bytes, hex.
 	MasterKey string `json:"masterKey"`
+	// CustodyToken opens the simulated chain and its controls.
+	CustodyToken string `json:"custodyToken"`
 }
 
 func loadSecrets(path string) (secrets, error) {
@@ -27,6 +29,9 @@ func loadSecrets(path string) (secrets, error) {
 	}
 	if !found {
 		s = secrets{InternalToken: private.RandomHex(32), AdminToken: private.RandomHex(32), SessionKey: private.RandomHex(32), MasterKey: private.RandomHex(32)}
+	}
+	if s.CustodyToken == "" { // also in a folder that is older than the custody
+		s.CustodyToken = private.RandomHex(32)
 		if err := private.WriteJSON(path, s); err != nil {
 			return s, fmt.Errorf("keep secrets: %w", err)
 		}

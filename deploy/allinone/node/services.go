@@ -32,6 +32,23 @@ var alone = lease.Config{Mode: lease.Static}
 // anyPort lets the system choose: only the public address is fixed.
 const anyPort = "127.0.0.1:0"
 
+// coins are how those of the demo may be deposited and withdrawn, and others of the same
+// names.
+var coins = []walletsvc.CoinConfig{
+	{
+		Name: "BTC", Confirmations: 3, MinDeposit: "0.0001", MinWithdraw: "0.001", MaxWithdraw: "10", DayLimit: "20", Fee: "0.0005",
+		ReviewAbove: "1", TwoReviewsAbove: "5",
+	},
+	{
+		Name: "ETH", Confirmations: 12, MinDeposit: "0.001", MinWithdraw: "0.01", MaxWithdraw: "100", DayLimit: "200", Fee: "0.005",
+		ReviewAbove: "20", TwoReviewsAbove: "50",
+	},
+	{
+		Name: "USDT", Confirmations: 12, MinDeposit: "1", MinWithdraw: "10", MaxWithdraw: "100000", DayLimit: "200000", Fee: "1",
+		ReviewAbove: "20000", TwoReviewsAbove: "50000",
+	},
+}
+
 func (n *node) addServices() {
 	n.host("ucenter", n.ucenter, func(addr string) { n.addr.ucenter = addr })
 	n.host("wallet", n.wallet, func(addr string) { n.addr.wallet = addr })
@@ -69,7 +86,11 @@ func (n *node) wallet(ctx context.Context) (service, error) {
 	cfg := walletsvc.Config{
 		ListenOn: anyPort, InternalToken: n.secrets.InternalToken, Database: n.database("wallet"), Kafka: n.kafka(),
 		Redis: walletsvc.RedisConfig{Addr: n.redis.Addr()}, Partitions: partitions,
-		Lease: alone,
+		Lease: alone, Custody: walletsvc.CustodyConfig{URL: "http://" + n.chain.Addr(), Token: n.secrets.CustodyToken, AddressDelaySeconds: 86_400, Coins: coins},
+	}
+	if n.cfg.Profile == Demo {
+		// Somebody who tries it out does not want to wait.
+		cfg.Custody.AddressDelaySeconds, cfg.Custody.EveryMs = 5, 200
 	}
 	cfg.SetDefaults()
 	return walletsvc.New(ctx, cfg)
@@ -114,6 +135,7 @@ func (n *node) gateway(ctx context.Context) (service, error) {
 func (n *node) writeAddresses(context.Context) error {
 	return private.WriteJSON(filepath.Join(n.cfg.DataDir, "services.json"), map[string]string{
 		"exchange": n.addr.exchange, "wallet": n.addr.wallet, "market": n.addr.market,
+		"chain": n.chain.Addr(),
 	})
 }
 

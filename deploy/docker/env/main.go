@@ -35,7 +35,7 @@ func content() string {
 	var b strings.Builder
 	b.WriteString("# Secrets of this installation. Made by make env; keep a copy: without\n# MSCOIN_UCENTER_MASTER_KEY no API secret can be read.\n")
 	add := func(name, value string) { fmt.Fprintf(&b, "%s=%s\n", name, value) }
-	for _, name := range []string{"MYSQL_ROOT_PASSWORD", "MSCOIN_REDIS_PASSWORD", "MSCOIN_INTERNAL_TOKEN", "MSCOIN_ADMIN_TOKEN", "MSCOIN_UCENTER_ACCESS_SECRET", "GRAFANA_ADMIN_PASSWORD"} {
+	for _, name := range []string{"MYSQL_ROOT_PASSWORD", "MSCOIN_REDIS_PASSWORD", "MSCOIN_INTERNAL_TOKEN", "MSCOIN_ADMIN_TOKEN", "MSCOIN_UCENTER_ACCESS_SECRET", "MSCOIN_CUSTODY_TOKEN", "GRAFANA_ADMIN_PASSWORD"} {
 		add(name, private.RandomHex(secretBytes))
 	}
 	for _, name := range []string{"MSCOIN_UCENTER_MASTER_KEY", "MSCOIN_UCENTER_HASH_KEY"} {

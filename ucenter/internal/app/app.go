@@ -117,6 +117,10 @@ type Policy struct {
 	MaxSessions int
 	// MaxAPIKeys bounds a member's API keys.
 	MaxAPIKeys int
+	// TwoFactorPerMember bounds a member's wrong codes of the second factor.
+	TwoFactorPerMember Limit
+	// TwoFactorIssuer is how authenticators call the exchange.
+	TwoFactorIssuer string
 	// CacheTTL is how long keys and sessions are remembered, so how long another
 	// instance may still accept what was deleted here.
 	CacheTTL time.Duration

@@ -42,6 +42,7 @@ var policy = app.Policy{
 	LoginsPerContact:        app.Limit{Count: 5, Window: 15 * time.Minute},
 	LoginsPerAddress:        app.Limit{Count: 20, Window: 15 * time.Minute},
 	AccessTTL:               15 * time.Minute, RefreshTTL: 7 * 24 * time.Hour, SessionTTL: 30 * 24 * time.Hour,
+	TwoFactorPerMember: app.Limit{Count: 4, Window: 15 * time.Minute}, TwoFactorIssuer: "Exchange",
 	MaxSessions: 3, MaxAPIKeys: 2, CacheTTL: 5 * time.Second, CacheSize: 100,
 }
 

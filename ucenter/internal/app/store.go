@@ -53,6 +53,17 @@ type Store interface {
 	// is not the member's is ErrUnknownAPIKey.
 	DeleteAPIKey(ctx context.Context, memberID int64, key string, nowMs int64) error
 
+	// TwoFactor returns a member's second factor, or false.
+	TwoFactor(ctx context.Context, memberID int64) (TwoFactor, bool, error)
+	// EnrollTwoFactor stores a second factor that does not count yet, in place of another
+	// one that does not. ErrTwoFactorEnabled, ErrUnknownMember.
+	EnrollTwoFactor(ctx context.Context, f TwoFactor) error
+	// UseTwoFactor enables a second factor, if it was not, and notes the use of a step's
+	// code: once, or again for the same purpose. ErrBadTwoFactorCode, ErrTwoFactorRequired.
+	UseTwoFactor(ctx context.Context, f TwoFactor) error
+	// DeleteTwoFactor turns a second factor off.
+	DeleteTwoFactor(ctx context.Context, memberID int64) error
+
 	// Purge deletes at most limit rows of each kind that are of no use any more, and
 	// returns how many there were.
 	Purge(ctx context.Context, nowMs int64, limit int) (int, error)

@@ -56,6 +56,14 @@ func (a *API) Routes() []rest.Route {
 		{Method: post, Path: "/admin/symbol", Handler: a.serve(a.createSymbol)},
 		{Method: post, Path: "/admin/symbol/phase", Handler: a.serve(a.setPhase)},
 		{Method: post, Path: "/admin/deposit", Handler: a.serve(a.deposit)},
+		{Method: get, Path: "/admin/deposits", Handler: a.serve(a.listDeposits)},
+		{Method: get, Path: "/admin/withdrawals", Handler: a.serve(a.listWithdrawals)},
+		{Method: post, Path: "/admin/withdraw/approve", Handler: a.serve(a.reviewWithdrawal(true))},
+		{Method: post, Path: "/admin/withdraw/reject", Handler: a.serve(a.reviewWithdrawal(false))},
+		{Method: post, Path: "/admin/withdraw/retry", Handler: a.serve(a.retryWithdrawal)},
+		{Method: post, Path: "/admin/withdraw/abandon", Handler: a.serve(a.abandonWithdrawal)},
+		{Method: get, Path: "/admin/stops", Handler: a.serve(a.listStops)},
+		{Method: post, Path: "/admin/stop", Handler: a.serve(a.setStop)},
 		{Method: post, Path: "/admin/member", Handler: a.serve(a.createMember)},
 	}
 }

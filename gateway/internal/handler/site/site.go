@@ -76,7 +76,7 @@ type handler func(ctx context.Context, c *call) (any, error)
 const (
 	light = 1
 	usual = 5
-	heavy = 20 // makes ucenter hash a password or send a message
+	heavy = 20 // makes ucenter hash a password, send a message or check a second factor
 )
 
 // Routes returns the API's routes. Reads take GET and POST, as the site's pages do.
@@ -101,6 +101,19 @@ func (a *API) Routes() []rest.Route {
 	add("/uc/api-key/:key", usual, true, a.deleteKey, del)
 	add("/uc/asset/wallet", usual, true, a.listWallets, get, post)
 	add("/uc/asset/wallet/:coinName", usual, true, a.getWallet, get, post)
+	add("/uc/asset/wallet/reset-address", usual, true, a.depositAddress, post)
+	add("/uc/asset/deposit/record", usual, true, a.listDeposits, get, post)
+	add("/uc/two-factor", usual, true, a.getTwoFactor, get)
+	add("/uc/two-factor/enroll", heavy, true, a.enrollTwoFactor, post)
+	add("/uc/two-factor/confirm", heavy, true, a.confirmTwoFactor, post)
+	add("/uc/two-factor/disable", heavy, true, a.disableTwoFactor, post)
+	add("/uc/withdraw/support/coin/info", usual, true, a.withdrawInfo, get, post)
+	add("/uc/withdraw/address/add", heavy, true, a.addAddress, post)
+	add("/uc/withdraw/address/delete", usual, true, a.removeAddress, post)
+	add("/uc/withdraw/address/page", usual, true, a.listAddresses, get, post)
+	add("/uc/withdraw/apply", heavy, true, a.withdraw, post)
+	add("/uc/withdraw/cancel/:id", usual, true, a.cancelWithdrawal, post)
+	add("/uc/withdraw/record", usual, true, a.listWithdrawals, get, post)
 	add("/uc/asset/transaction/all", usual, true, a.listTransactions, get, post)
 
 	add("/exchange/order/add", light, true, a.addOrder, post)
