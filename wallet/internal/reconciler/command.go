@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"mscoin/mscoin-common/clock"
+	"mscoin/wallet/custody"
+	"mscoin/wallet/custody/simchain"
 )
 
 // Exit statuses of the command.
@@ -25,6 +27,7 @@ func Command(ctx context.Context, args []string, getenv func(string) string, std
 	flags.SetOutput(stderr)
 	orders := flags.String("exchange", "", "order store, dialect:dsn (default MSCOIN_EXCHANGE_DSN or the file exchange.db in MSCOIN_DATA)")
 	wallet := flags.String("wallet", "", "wallet, dialect:dsn (default MSCOIN_WALLET_DSN or the file wallet.db in MSCOIN_DATA)")
+	custodyURL := flags.String("custody", getenv("MSCOIN_CUSTODY_URL"), "URL of the custody, to compare with what it has; the token is MSCOIN_CUSTODY_TOKEN; empty does not ask")
 	booksOnly := flags.Bool("books-only", false, "compare the wallet's own books alone, without the order store")
 	flags.Bool("full", true, "compare everything, which is all that this command does; the service itself compares what has changed")
 	asJSON := flags.Bool("json", false, "print the report as JSON")
@@ -38,7 +41,12 @@ func Command(ctx context.Context, args []string, getenv func(string) string, std
 	if *booksOnly {
 		orderSource = ""
 	}
-	result, err := Full(ctx, sourceOf(*wallet, "wallet", getenv), orderSource, clock.Real())
+	keeper, err := custodyAt(*custodyURL, getenv("MSCOIN_CUSTODY_TOKEN"))
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "reconcile:", err)
+		return exitUnknown
+	}
+	result, err := Full(ctx, sourceOf(*wallet, "wallet", getenv), orderSource, keeper, clock.Real())
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "reconcile:", err)
 		return exitUnknown
@@ -55,6 +63,14 @@ func Command(ctx context.Context, args []string, getenv func(string) string, std
 		return exitDamage
 	}
 	return exitClean
+}
+
+// custodyAt returns the custody at a URL, nil for none.
+func custodyAt(url, token string) (custody.Custody, error) {
+	if url == "" {
+		return nil, nil //nolint:nilnil // there is none, and that is fine
+	}
+	return simchain.NewClient(url, token)
 }
 
 // sourceOf is the flag, else the environment, else the embedded file.

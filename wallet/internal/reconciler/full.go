@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mscoin/mscoin-common/clock"
+	"mscoin/wallet/custody"
 	"mscoin/wallet/reconcile"
 )
 
@@ -28,13 +29,16 @@ type Result struct {
 	Took    time.Duration
 	// BooksOnly says that there was no order store to compare with.
 	BooksOnly bool
+	// Custody says that the custody was asked what it has.
+	Custody bool
 	// Seal is the last seal of the journal's days, nil when none is sealed.
 	Seal *reconcile.Seal
 }
 
 // Full compares all books of the wallet with the order store. Both are data sources,
-// dialect:dsn; without an order store the wallet's own books are compared alone.
-func Full(ctx context.Context, walletSource, orderSource string, clk clock.Clock) (_ *Result, err error) {
+// dialect:dsn; without an order store the wallet's own books are compared alone, and
+// without a custody (nil) what it has is not asked for.
+func Full(ctx context.Context, walletSource, orderSource string, keeper custody.Custody, clk clock.Clock) (_ *Result, err error) {
 	begin := clk.Now()
 	wallet, closeWallet, err := openSnapshot(ctx, walletSource)
 	if err != nil {
@@ -61,9 +65,29 @@ func Full(ctx context.Context, walletSource, orderSource string, clk clock.Clock
 	if r.Report, err = p.run(); err != nil {
 		return nil, err
 	}
+	transfers, err := p.compareTransfers(ctx, r.Scales, keeper)
+	if err != nil {
+		return nil, err
+	}
+	r.Report.Join(&transfers)
+	r.Custody = keeper != nil
 	r.Seal = p.seal
 	r.Settled, r.BooksOnly, r.Took = p.frame.Settled, p.frame.BooksOnly, clk.Now().Sub(begin)
 	return r, nil
+}
+
+// compareTransfers compares withdrawals and deposits with what chains paid (C11).
+func (p *pass) compareTransfers(ctx context.Context, scales map[string]int64, keeper custody.Custody) (reconcile.Report, error) {
+	c := custodyCheck{books: p.books, check: reconcile.NewCustody(p.frame), scales: scales}
+	if err := c.run(); err != nil {
+		return reconcile.Report{}, fmt.Errorf("wallet: %w", err)
+	}
+	if keeper != nil {
+		if err := c.compare(ctx, keeper); err != nil {
+			return reconcile.Report{}, err
+		}
+	}
+	return c.check.Finish(), nil
 }
 
 func randomSeed() (seed [2]uint64) {

@@ -46,6 +46,9 @@ func (r *Result) Text(out io.Writer) error {
 	for _, symbol := range slices.Sorted(maps.Keys(r.Settled)) {
 		p("settled\t%s up to record %d\n", symbol, r.Settled[symbol].Seq)
 	}
+	if r.Custody {
+		p("and\twhat the custody says it has\n")
+	}
 	if s := r.Seal; s != nil {
 		p("sealed\tthe journal up to %s, last seal %x\n", reconcile.DayName(s.Day), s.Hash)
 	}

@@ -71,12 +71,22 @@ func (r *Reconciler) Pass(ctx context.Context) (*app.Pass, error) {
 	var c changes
 	err = r.db.SnapshotRows(ctx, func(q database.Queryer) error {
 		pass := pass{books: books{newSnapshot(ctx, q)}}
-		if _, err := pass.readWalletFrame(now); err != nil {
+		scales, err := pass.readWalletFrame(now)
+		if err != nil {
 			return err
 		}
 		pass.frame.BooksOnly = true
 		c = changes{books: pass.books, frame: pass.frame}
-		return c.run()
+		if err := c.run(); err != nil {
+			return err
+		}
+		transfers := custodyCheck{books: pass.books, check: reconcile.NewCustody(pass.frame), scales: scales, sinceMs: max(before.AtMs-lateMs, 1)}
+		if err := transfers.run(); err != nil {
+			return err
+		}
+		found := transfers.check.Finish()
+		c.report.Join(&found)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)

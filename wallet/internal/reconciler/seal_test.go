@@ -58,7 +58,7 @@ func (s *sealed) days() []*reconcile.Seal {
 
 func (s *sealed) full() *reconciler.Result {
 	s.t.Helper()
-	r, err := reconciler.Full(s.t.Context(), s.source, "", s.clk)
+	r, err := reconciler.Full(s.t.Context(), s.source, "", nil, s.clk)
 	if err != nil {
 		s.t.Fatal(err)
 	}

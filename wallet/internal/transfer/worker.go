@@ -250,11 +250,24 @@ func (w *Worker) send(ctx context.Context, wd *app.Withdrawal) error {
 		}
 		return nil
 	case errors.Is(err, custody.ErrRefused), errors.Is(err, custody.ErrBadAddress), errors.Is(err, custody.ErrAbandoned):
-		return w.store.FailWithdrawal(ctx, wd.ID, []app.WithdrawalState{app.Broadcasting}, err.Error())
+		return w.refused(ctx, wd, err)
 	case errors.Is(err, custody.ErrMismatch):
 		return w.attend(ctx, wd, err.Error())
 	}
 	return w.again(ctx, wd, err)
+}
+
+// refused fails what the custody will not send, once it says that it did not send it
+// before either: money that may have left is never given back.
+func (w *Worker) refused(ctx context.Context, wd *app.Withdrawal, why error) error {
+	sent, err := w.custody.Sent(ctx, wd.Coin, wd.Key())
+	switch {
+	case err == nil:
+		return w.store.MarkSent(ctx, wd.ID, sent.TxID)
+	case errors.Is(err, custody.ErrUnknownPayment), errors.Is(err, custody.ErrAbandoned):
+		return w.store.FailWithdrawal(ctx, wd.ID, []app.WithdrawalState{app.Broadcasting}, why.Error())
+	}
+	return w.again(ctx, wd, errors.Join(why, err))
 }
 
 // again postpones a withdrawal whose outcome is unknown, or gives it to an operator.
