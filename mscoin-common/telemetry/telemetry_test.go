@@ -74,6 +74,11 @@ func TestStep(t *testing.T) {
 		if parent := Parent(t.Context()); parent != "" {
 			t.Errorf("got %q", parent)
 		}
+		ctx, end := Begin(t.Context(), "command written")
+		end()
+		if ctx != t.Context() {
+			t.Error("a step was begun")
+		}
 	})
 	t.Run("nonsense in a record's header is not carried on", func(t *testing.T) {
 		for _, parent := range []string{"x", strings.Repeat("-", 55), "00-" + strings.Repeat("0", 32) + "-" + strings.Repeat("0", 16) + "-01"} {

@@ -53,7 +53,7 @@ func TestCompose(t *testing.T) {
 			if s.MemLimit == 0 {
 				t.Errorf("%s has no memory limit", name)
 			}
-			if name != "setup" && name != "grafana" && s.HealthCheck == nil {
+			if name != "setup" && s.HealthCheck == nil {
 				t.Errorf("%s has no health check", name)
 			}
 			if _, ok := s.Networks["mscoin"]; !ok || len(s.Networks) != 1 {
