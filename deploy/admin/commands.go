@@ -42,6 +42,13 @@ var commands = map[string]command{
 	"truncate":     {"delete the beginning of a command log that no start needs any more", truncate, moveTime},
 	"move":         {"move a symbol to another partition, or go on with it", move, moveTime},
 	"flag":         {"set which behaviour flags of a symbol are on", setFlags, shortTime},
+	"stops":        {"withdrawals that are stopped, and why", stops, shortTime},
+	"lift-stop":    {"let withdrawals go on; a second operator must approve while the books do not fit", liftStop, shortTime},
+	"correct":      {"ask for an amount to be moved between two accounts; a second operator must approve", correct, shortTime},
+	"approve":      {"approve what another operator has asked for, and carry it out", approve, shortTime},
+	"reject":       {"refuse what was asked for", reject, shortTime},
+	"corrections":  {"corrections and lifted stops: who asked, who approved, and why", corrections, shortTime},
+	"fee-income":   {"fee income by coin and day", feeIncome, shortTime},
 	"skip-command": {"decide that a command which the matcher cannot execute is skipped", skipCommand, shortTime},
 }
 

@@ -9,6 +9,11 @@
 //	mscoin-admin move -symbol BTC/USDT -to N -by NAME -reason TEXT
 //	mscoin-admin flag -symbol BTC/USDT -set FLAG,FLAG -by NAME -reason TEXT
 //	mscoin-admin skip-command -partition N -offset N -fingerprint HEX -by NAME -reason TEXT
+//	mscoin-admin stops | corrections [-pending]
+//	mscoin-admin lift-stop -scope MEMBER -name 7 -by NAME -reason TEXT
+//	mscoin-admin correct -payer SUSPENSE -payee AVAILABLE/7 -coin BTC -amount 0.5 -by NAME -reason TEXT
+//	mscoin-admin approve | reject -request ID -by NAME
+//	mscoin-admin fee-income -first 2026-11-01 -last 2026-11-30 [-coin BTC]
 //	mscoin-admin positions | lag | halted | suspense | decisions
 //	mscoin-admin parked -service wallet -symbol BTC/USDT [-n 20] [-values]
 //	mscoin-admin retry  -service wallet -symbol BTC/USDT -by NAME -reason TEXT
@@ -55,6 +60,8 @@ type options struct {
 	addresses map[string]*string
 	timeout   time.Duration
 	asJSON    bool
+
+	booksOptions
 
 	service, symbol string
 	limit           int
@@ -122,6 +129,15 @@ func (o *options) register(flags *flag.FlagSet) {
 	flags.StringVar(&o.symbol, "symbol", "", "symbol, like BTC/USDT")
 	flags.IntVar(&o.limit, "n", 100, "how many at most")
 	flags.BoolVar(&o.values, "values", false, "with the records themselves")
+	flags.StringVar(&o.payer, "payer", "", "account that a correction takes from: FEE, SUSPENSE, WORLD or AVAILABLE/MEMBER")
+	flags.StringVar(&o.payee, "payee", "", "account that a correction gives to")
+	flags.StringVar(&o.coin, "coin", "", "coin")
+	flags.StringVar(&o.amount, "amount", "", "amount of a correction")
+	flags.StringVar(&o.scope, "scope", "", "whose withdrawals: MEMBER, COIN, CHAIN or ALL")
+	flags.StringVar(&o.name, "name", "", "the member's id or the coin")
+	flags.StringVar(&o.first, "first", "", "first day, like 2026-11-25")
+	flags.StringVar(&o.last, "last", "", "last day")
+	flags.BoolVar(&o.pending, "pending", false, "only what can still be approved")
 	flags.StringVar(&o.by, "by", "", "who decides")
 	flags.StringVar(&o.reason, "reason", "", "why")
 	flags.StringVar(&o.fingerprint, "fingerprint", "", "fingerprint of the first parked record, as parked shows it, or of the command, as the matcher's error names it")

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"time"
 
+	"mscoin/gateway/internal/handler/admin"
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/telemetry"
 )
@@ -43,6 +45,8 @@ type Config struct {
 	InternalToken string
 	// AdminToken opens the operators' API; empty closes it for everybody.
 	AdminToken string `json:",optional"`
+	// Operators have tokens of their own, so that what takes two operators takes two tokens.
+	Operators []Operator `json:",optional"`
 	// Exchange, Wallet, Market and Ucenter are where the services answer.
 	Exchange Target
 	Wallet   Target
@@ -65,6 +69,36 @@ type Config struct {
 	ReadAfterMs int64 `json:",default=10000,range=[1000:600000]"`
 	// Telemetry says how the process is watched, when the service runs as one of its own.
 	Telemetry telemetry.Config `json:",optional"`
+}
+
+// Operator is somebody who may use the operators' API.
+type Operator struct {
+	// Name is who it is in records, 1 to 32 of A-Z a-z 0-9 . _ @ -.
+	Name string
+	// Token is the operator's, at least 24 bytes.
+	Token string
+}
+
+var operatorName = regexp.MustCompile(`^[A-Za-z0-9._@-]{1,32}$`)
+
+func (c *Config) operators() map[string]string {
+	tokens := make(map[string]string, len(c.Operators))
+	for _, o := range c.Operators {
+		tokens[o.Name] = o.Token
+	}
+	return tokens
+}
+
+// operatorsDiffer reports whether every operator has a name and a token of its own.
+func (c *Config) operatorsDiffer() bool {
+	names, tokens := map[string]bool{admin.SharedName: true}, map[string]bool{c.AdminToken: true, c.InternalToken: true}
+	for _, o := range c.Operators {
+		if !operatorName.MatchString(o.Name) || names[o.Name] || len(o.Token) < minTokenBytes || tokens[o.Token] {
+			return false
+		}
+		names[o.Name], tokens[o.Token] = true, true
+	}
+	return true
 }
 
 // Target is where a service answers.
@@ -153,6 +187,7 @@ func (c *Config) Validate() error {
 	check(c.Limit.InFlight > 0 && c.Limit.Keys > 0, "Limit.InFlight and Limit.Keys must be positive")
 	check(c.Timeout.ReadMs > 0 && c.Timeout.WriteMs > 0 && c.SymbolRefreshMs > 0 && c.ReadAfterMs > 0 && c.Redis.TimeoutMs > 0,
 		"times must be positive")
+	check(c.operatorsDiffer(), "Operators need names and tokens that are nobody else's, tokens of 24 bytes; admin is taken")
 	if c.Profile == ProfileNormal {
 		check(len(c.InternalToken) >= minTokenBytes, "InternalToken needs 24 bytes")
 		check(c.AdminToken == "" || len(c.AdminToken) >= minTokenBytes, "AdminToken needs 24 bytes")

@@ -56,7 +56,7 @@ func newWorld(clk clock.Clock) *world {
 }
 
 func (w *world) backends() client.Backends {
-	return client.Backends{Exchange: fakeExchange{w: w}, Wallet: fakeWallet{w: w}, Market: fakeMarket{w: w}, Ucenter: fakeUcenter{w: w}}
+	return client.Backends{Exchange: fakeExchange{w: w}, Wallet: fakeWallet{w: w}, Operations: fakeOperations{w: w}, Market: fakeMarket{w: w}, Ucenter: fakeUcenter{w: w}}
 }
 
 // asked notes a request and returns the failure that the test wants.

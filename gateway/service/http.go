@@ -47,7 +47,7 @@ func newHandler(cfg *Config, d deps) (http.Handler, error) {
 	server.AddRoutes(site.New(site.Config{
 		ReadTimeout: millis(cfg.Timeout.ReadMs), WriteTimeout: millis(cfg.Timeout.WriteMs), ProxyHeader: cfg.TrustProxyHeader,
 	}, d.backends, d.catalog, d.positions, site.Limits(limits)).Routes())
-	server.AddRoutes(admin.New(admin.Config{Token: cfg.AdminToken, Timeout: millis(cfg.Timeout.WriteMs)}, d.backends, d.catalog).Routes())
+	server.AddRoutes(admin.New(admin.Config{Token: cfg.AdminToken, Operators: cfg.operators(), Timeout: millis(cfg.Timeout.WriteMs)}, d.backends, d.catalog).Routes())
 
 	router, err := rest.NewServerless(server)
 	if err != nil {

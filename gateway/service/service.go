@@ -113,11 +113,13 @@ func (s *Service) dial(cfg *Config) (client.Backends, error) {
 		s.checks[name] = healthpb.NewHealthClient(conn)
 		return conn
 	}
+	wallet := dial("wallet", cfg.Wallet)
 	backends := client.Backends{
-		Exchange: exchangepb.NewExchangeServiceClient(dial("exchange", cfg.Exchange)),
-		Wallet:   walletpb.NewWalletServiceClient(dial("wallet", cfg.Wallet)),
-		Market:   marketpb.NewMarketServiceClient(dial("market", cfg.Market)),
-		Ucenter:  ucenterpb.NewUcenterServiceClient(dial("ucenter", cfg.Ucenter)),
+		Exchange:   exchangepb.NewExchangeServiceClient(dial("exchange", cfg.Exchange)),
+		Wallet:     walletpb.NewWalletServiceClient(wallet),
+		Operations: walletpb.NewOperationsServiceClient(wallet),
+		Market:     marketpb.NewMarketServiceClient(dial("market", cfg.Market)),
+		Ucenter:    ucenterpb.NewUcenterServiceClient(dial("ucenter", cfg.Ucenter)),
 	}
 	return backends, errors.Join(problems...)
 }

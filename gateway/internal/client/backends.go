@@ -14,6 +14,8 @@ type Backends struct {
 	Exchange exchangepb.ExchangeServiceClient
 	// Wallet knows balances.
 	Wallet walletpb.WalletServiceClient
+	// Operations is what operators decide about the wallet's books.
+	Operations walletpb.OperationsServiceClient
 	// Market has depth, trades and tickers.
 	Market marketpb.MarketServiceClient
 	// Ucenter knows members, sessions and API keys.

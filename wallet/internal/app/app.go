@@ -136,6 +136,7 @@ type TransactionQuery struct {
 	MemberID int64
 	Coin     string
 	Kind     string
+	Symbol   string
 	StartMs  int64 // at or after
 	EndMs    int64 // at or before
 	After    Cursor

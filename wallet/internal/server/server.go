@@ -67,7 +67,7 @@ func (s *Server) GetWallets(ctx context.Context, req *walletpb.GetWalletsRequest
 // ListTransactions lists the member's journal.
 func (s *Server) ListTransactions(ctx context.Context, req *walletpb.ListTransactionsRequest) (*walletpb.ListTransactionsResponse, error) {
 	q := app.TransactionQuery{
-		MemberID: req.GetMemberId(), Coin: req.GetCoin(), Kind: req.GetKind(),
+		MemberID: req.GetMemberId(), Coin: req.GetCoin(), Kind: req.GetKind(), Symbol: req.GetSymbol(),
 		StartMs: req.GetStartTimeMs(), EndMs: req.GetEndTimeMs(),
 	}
 	lines, next, err := s.app.Transactions(ctx, q, int(req.GetPageSize()), req.GetPageToken())

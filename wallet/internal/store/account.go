@@ -113,6 +113,9 @@ func (s *Store) Transactions(ctx context.Context, q app.TransactionQuery, limit 
 	if q.Kind != "" {
 		find = find.Where("j.kind = ?", q.Kind)
 	}
+	if q.Symbol != "" {
+		find = find.Where("j.symbol = ?", q.Symbol)
+	}
 	if q.StartMs > 0 {
 		find = find.Where("j.time >= ?", q.StartMs)
 	}

@@ -24,12 +24,18 @@ import (
 // TokenHeader carries the operators' token.
 const TokenHeader = "X-Admin-Token"
 
+// SharedName is who decides with the token that operators share.
+const SharedName = "admin"
+
 const maxID = 1<<53 - 1
 
 // Config sets who may use the API.
 type Config struct {
-	// Token is what TokenHeader must carry; with "" the API refuses everybody.
+	// Token is what TokenHeader must carry; with "" the API refuses everybody but the
+	// operators. Its owner's name in decisions is [SharedName].
 	Token string
+	// Operators have tokens of their own, by name: for what takes two of them.
+	Operators map[string]string
 	// Timeout bounds a request.
 	Timeout time.Duration
 }
@@ -65,26 +71,51 @@ func (a *API) Routes() []rest.Route {
 		{Method: get, Path: "/admin/stops", Handler: a.serve(a.listStops)},
 		{Method: post, Path: "/admin/stop", Handler: a.serve(a.setStop)},
 		{Method: post, Path: "/admin/member", Handler: a.serve(a.createMember)},
+		{Method: post, Path: "/admin/correction", Handler: a.serveNamed(a.requestCorrection)},
+		{Method: post, Path: "/admin/stop/lift", Handler: a.serveNamed(a.liftStop)},
+		{Method: get, Path: "/admin/decisions", Handler: a.serve(a.listDecisions)},
+		{Method: post, Path: "/admin/decision/approve", Handler: a.serveNamed(a.approveDecision)},
+		{Method: post, Path: "/admin/decision/reject", Handler: a.serveNamed(a.rejectDecision)},
+		{Method: get, Path: "/admin/fee-income", Handler: a.serve(a.listFeeIncome)},
 	}
 }
 
 func (a *API) serve(handle func(context.Context, *envelope.Fields) (any, error)) http.HandlerFunc {
+	return a.serveNamed(func(ctx context.Context, _ string, f *envelope.Fields) (any, error) { return handle(ctx, f) })
+}
+
+// serveNamed serves what is on record with who asked for it.
+func (a *API) serveNamed(handle func(ctx context.Context, operator string, f *envelope.Fields) (any, error)) http.HandlerFunc {
 	return envelope.Handle(a.cfg.Timeout, func(ctx context.Context, r *http.Request, f *envelope.Fields) (any, error) {
-		if !a.authorized(r.Header.Get(TokenHeader)) {
+		operator, ok := a.operator(r.Header.Get(TokenHeader))
+		if !ok {
 			return nil, errs.New(errs.KindUnauthenticated, errs.CodeUnauthenticated, "operators only")
 		}
-		data, err := handle(ctx, f)
+		data, err := handle(ctx, operator, f)
 		if r.Method != http.MethodGet {
-			logx.WithContext(ctx).Infof("operator: %s: error %q", r.URL.Path, errs.CodeOf(err))
+			logx.WithContext(ctx).Infof("operator %s: %s: error %q", operator, r.URL.Path, errs.CodeOf(err))
 		}
 		return data, err
 	})
 }
 
-// authorized compares in constant time, the length included.
-func (a *API) authorized(token string) bool {
-	given, wanted := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(a.cfg.Token))
-	return a.cfg.Token != "" && subtle.ConstantTimeCompare(given[:], wanted[:]) == 1
+// operator returns whose token it is. It compares with all of them, in constant time, the
+// length included.
+func (a *API) operator(token string) (name string, ok bool) {
+	given := sha256.Sum256([]byte(token))
+	same := func(wanted string) bool {
+		hash := sha256.Sum256([]byte(wanted))
+		return subtle.ConstantTimeCompare(given[:], hash[:]) == 1 && wanted != ""
+	}
+	if same(a.cfg.Token) {
+		name, ok = SharedName, true
+	}
+	for who, wanted := range a.cfg.Operators {
+		if same(wanted) {
+			name, ok = who, true
+		}
+	}
+	return name, ok
 }
 
 type coin struct {

@@ -113,7 +113,7 @@ func Handle(timeout time.Duration, handle func(ctx context.Context, r *http.Requ
 		}
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		fields, err := read(r)
+		fields, err := Read(r)
 		var data any
 		if err == nil {
 			data, err = handle(ctx, r, fields)
@@ -129,8 +129,8 @@ func Handle(timeout time.Duration, handle func(ctx context.Context, r *http.Requ
 	}
 }
 
-// read reads the fields of a request; errors repeat nothing of it.
-func read(r *http.Request) (*Fields, error) {
+// Read reads the fields of a request; errors repeat nothing of it.
+func Read(r *http.Request) (*Fields, error) {
 	raw, err := param.Read(r)
 	if err != nil {
 		return nil, refusal(err)

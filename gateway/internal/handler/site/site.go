@@ -115,6 +115,7 @@ func (a *API) Routes() []rest.Route {
 	add("/uc/withdraw/cancel/:id", usual, true, a.cancelWithdrawal, post)
 	add("/uc/withdraw/record", usual, true, a.listWithdrawals, get, post)
 	add("/uc/asset/transaction/all", usual, true, a.listTransactions, get, post)
+	routes = append(routes, rest.Route{Method: get, Path: "/uc/asset/transaction/export", Handler: a.exportTransactions})
 
 	add("/exchange/order/add", light, true, a.addOrder, post)
 	add("/exchange/order/current", usual, true, a.currentOrders, get, post)
@@ -136,19 +137,26 @@ func (a *API) serve(method string, weight int64, session bool, handle handler) h
 		timeout = a.cfg.ReadTimeout
 	}
 	return envelope.Handle(timeout, func(ctx context.Context, r *http.Request, f *envelope.Fields) (any, error) {
-		c := &call{Fields: f, request: r, address: middleware.ClientAddress(r, a.cfg.ProxyHeader), token: tokenOf(r)}
-		if _, _, allowed := a.limits.Weight.Take(middleware.LimitKey(c.address), weight); !allowed {
-			return nil, errs.New(errs.KindTooManyRequests, errs.CodeRateLimited, "too many requests; try again in a minute")
-		}
-		if session {
-			member, err := a.verify(ctx, c.token)
-			if err != nil {
-				return nil, err
-			}
-			c.member = member
+		c, err := a.admit(ctx, r, f, weight, session)
+		if err != nil {
+			return nil, err
 		}
 		return handle(ctx, c)
 	})
+}
+
+// admit lets a request in: limit, then session.
+func (a *API) admit(ctx context.Context, r *http.Request, f *envelope.Fields, weight int64, session bool) (*call, error) {
+	c := &call{Fields: f, request: r, address: middleware.ClientAddress(r, a.cfg.ProxyHeader), token: tokenOf(r)}
+	if _, _, allowed := a.limits.Weight.Take(middleware.LimitKey(c.address), weight); !allowed {
+		return nil, errs.New(errs.KindTooManyRequests, errs.CodeRateLimited, "too many requests; try again in a minute")
+	}
+	if !session {
+		return c, nil
+	}
+	var err error
+	c.member, err = a.verify(ctx, c.token)
+	return c, err
 }
 
 // tokenOf returns the session token of a request, "" if there is none.

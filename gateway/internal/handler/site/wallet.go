@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"strings"
 
 	"github.com/zeromicro/go-zero/rest/pathvar"
 
@@ -79,14 +80,24 @@ type transaction struct {
 	Time         int64  `json:"time"`
 }
 
-// listTransactions is /uc/asset/transaction/all {coinName, type, startTime, endTime,
-// pageSize, pageToken}: the member's journal, newest first.
-func (a *API) listTransactions(ctx context.Context, c *call) (any, error) {
+// statementOf reads what both kinds of statements are limited to: {coinName, symbol, type,
+// startTime, endTime}. A symbol without a slash is a coin, as the site's pages send it.
+func statementOf(c *call) *walletpb.ListTransactionsRequest {
 	request := &walletpb.ListTransactionsRequest{
-		MemberId: c.member, Coin: c.Text("coinName", 10), Kind: c.Text("type", 32), PageToken: c.Text("pageToken", 256),
-		PageSize:    int32(c.Int("pageSize", 100, 1, 500)),
+		MemberId: c.member, Coin: c.Text("coinName", 10), Kind: c.Text("type", 32), Symbol: c.Text("symbol", 32),
 		StartTimeMs: c.Int("startTime", 0, 0, maxID), EndTimeMs: c.Int("endTime", 0, 0, maxID),
 	}
+	if !strings.Contains(request.GetSymbol(), "/") && request.GetCoin() == "" {
+		request.Coin, request.Symbol = request.GetSymbol(), ""
+	}
+	return request
+}
+
+// listTransactions is /uc/asset/transaction/all {coinName, symbol, type, startTime, endTime,
+// pageSize, pageToken}: the member's journal, newest first.
+func (a *API) listTransactions(ctx context.Context, c *call) (any, error) {
+	request := statementOf(c)
+	request.PageToken, request.PageSize = c.Text("pageToken", 256), int32(c.Int("pageSize", 100, 1, exportPage))
 	if err := c.Err(); err != nil {
 		return nil, err
 	}

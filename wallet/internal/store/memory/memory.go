@@ -297,7 +297,7 @@ func (s *Store) Transactions(_ context.Context, q app.TransactionQuery, limit in
 			OrderID: l.Posting.OrderID, Reference: l.Source.Ref, TimeMs: l.Source.TimeMs,
 		}
 		at := app.Cursor{TimeMs: t.TimeMs, TxID: t.TxID, Line: t.Line}
-		if l.Posting.Account.MemberID == q.MemberID && (q.Coin == "" || q.Coin == t.Coin) && (q.Kind == "" || q.Kind == t.Kind) &&
+		if l.Posting.Account.MemberID == q.MemberID && (q.Coin == "" || q.Coin == t.Coin) && (q.Kind == "" || q.Kind == t.Kind) && (q.Symbol == "" || q.Symbol == t.Symbol) &&
 			t.TimeMs >= q.StartMs && (q.EndMs == 0 || t.TimeMs <= q.EndMs) && (q.After.TxID == 0 || older(at, q.After) < 0) {
 			out = append(out, t)
 		}
