@@ -40,6 +40,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/zeromicro/go-zero/core/logx"
 )
 
 const (
@@ -49,6 +51,7 @@ const (
 )
 
 func main() {
+	logx.SetWriter(logx.NewWriter(os.Stderr)) // the answer is all that goes to the other one
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
