@@ -62,9 +62,14 @@ sim: ## run N schedules of faults (default 10000) through the real code, or tell
 chaos: bin/chaos ## kill, stop, cut off and poison every process under load, and account for every order (KILLS, STOPS, TOXICS, HOOKS, SEED; ON=stack: real servers)
 	@./bin/chaos $(if $(SEED),-seed $(SEED)) $(if $(KILLS),-kills $(KILLS)) $(if $(STOPS),-stops $(STOPS)) $(if $(TOXICS),-toxics $(TOXICS)) $(if $(HOOKS),-hooks $(HOOKS)) $(CHAOS_FLAGS)
 
+.PHONY: outage
+outage: ## take every database away for DURATION (default 10m) under load: nobody may crash or grow, and the backlog must go fast
+	MSCOIN_TEST_OUTAGE=$(or $(DURATION),10m) go test ./deploy/chaos -run TestChaos_Outage -count=1 -v -timeout 60m
+
 .PHONY: bin/chaos
 bin/chaos:
 	@go build -tags=no_k8s,failpoint -o bin/chaos ./deploy/chaos
+	@go build -o bin/mscoin-admin ./deploy/admin
 
 .PHONY: test-race
 test-race: ## run every test under the race detector (needs a C compiler)

@@ -47,6 +47,7 @@ func chaos(ctx context.Context, args []string) error {
 	limit.BoolVar(&cfg.Disk, "disk", true, "a full disk")
 	limit.BoolVar(&cfg.Damage, "damage", true, "starts on damaged data")
 	limit.DurationVar(&cfg.Budget, "budget", 0, "begin no further fault after this time (0: no limit)")
+	limit.StringVar(&cfg.AdminTool, "admin", "bin/mscoin-admin", "mscoin-admin, for -poison")
 	limit.StringVar(&cfg.Root, "root", ".", "folder of the checkout")
 	limit.StringVar(&cfg.Dir, "dir", "", "folder for data and logs (empty: a temporary one, removed unless something failed)")
 	limit.StringVar(&cfg.Stack, "stack", "", "program deploy/stack: use its real servers")

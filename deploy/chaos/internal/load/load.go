@@ -9,8 +9,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -18,6 +20,7 @@ import (
 	"mscoin/deploy/chaos/internal/process"
 	"mscoin/deploy/chaos/internal/site"
 	"mscoin/deploy/internal/api"
+	"mscoin/mscoin-common/clock"
 )
 
 const (
@@ -62,6 +65,8 @@ type Load struct {
 	sum      Counts
 	made     int // names given out
 	settled  map[string]int64
+
+	quiet atomic.Int64 // no requests before this time, ms
 }
 
 // Counts are what was told and found so far.
@@ -120,14 +125,9 @@ func (l *Load) admin(ctx context.Context, path string, body object) error {
 // exists reports whether a refusal says that the thing is there already.
 func exists(r *api.Refusal) bool { return r.Status == http.StatusConflict }
 
+// open opens an account with funds.
 func (l *Load) open(ctx context.Context, n int) (*member, error) {
-	m := &member{email: fmt.Sprintf("chaos%d@mscoin.example", n), password: fmt.Sprintf("correct horse %d", n)}
-	err := process.Poll(ctx, setupWithin, "the account", func(ctx context.Context) error {
-		data, err := l.site.Post(ctx, "/admin/member", adminName, l.at.Admin,
-			object{"email": m.email, "password": m.password, "username": fmt.Sprintf("chaos%d", n)})
-		m.id = data["memberId"]
-		return err
-	})
+	m, err := l.account(ctx, fmt.Sprintf("chaos%d", n))
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +136,23 @@ func (l *Load) open(ctx context.Context, n int) (*member, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	return m, nil
+}
+
+// account opens one with a key. An account whose opening was not answered is left behind.
+func (l *Load) account(ctx context.Context, name string) (*member, error) {
+	m := &member{password: "correct horse " + name}
+	err := process.Poll(ctx, setupWithin, "the account", func(ctx context.Context) error {
+		unique := l.name(name + "x")
+		m.email = unique + "@mscoin.example"
+		data, err := l.site.Post(ctx, "/admin/member", adminName, l.at.Admin,
+			object{"email": m.email, "password": m.password, "username": unique})
+		m.id = data["memberId"]
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	err = process.Poll(ctx, setupWithin, "the key", func(ctx context.Context) error {
 		if err := l.login(ctx, m); err != nil {
@@ -192,6 +209,21 @@ func (l *Load) Start(ctx context.Context, workers int, seed uint64) (stop func()
 	return func() { cancel(); wg.Wait() }
 }
 
+// quietTime is long enough for everybody to notice that nothing comes.
+const quietTime = 3 * time.Second
+
+// Rest stops the traffic for a while.
+func (l *Load) Rest(context.Context) error {
+	l.quiet.Store(clock.Real().NowMs() + quietTime.Milliseconds())
+	return nil
+}
+
+// Join opens an account with a key. It asks until that is done.
+func (l *Load) Join(ctx context.Context) error {
+	_, err := l.account(ctx, l.name("late"))
+	return err
+}
+
 // Counts returns what was told and found so far.
 func (l *Load) Counts() Counts {
 	l.mu.Lock()
@@ -207,31 +239,43 @@ func (l *Load) name(prefix string) string {
 	return fmt.Sprintf("%s%d", prefix, l.made)
 }
 
+// Symbols are the traded ones, as records name them.
+func Symbols() []string { return []string{"BTC/USDT", "ETH/USDT"} }
+
 // Probe places an order that rests, on each symbol, and cancels it: trading works.
 func (l *Load) Probe(ctx context.Context) error {
-	for _, m := range markets {
-		var placed struct {
-			OrderID int64 `json:"orderId"`
+	for _, symbol := range Symbols() {
+		if err := l.ProbeOne(ctx, symbol); err != nil {
+			return err
 		}
-		o := url.Values{
-			"symbol": {m.public}, "side": {"BUY"}, "type": {"LIMIT"}, "timeInForce": {"GTC"}, "newOrderRespType": {"RESULT"},
-			"price": {decimal.NewFromInt(int64(m.middle / 2)).String()}, "quantity": {"0.01"},
-		}
-		c := l.members[0].client
-		err := c.Call(ctx, http.MethodPost, "/api/v3/order", o, &placed)
-		if r, ok := errors.AsType[*api.Refusal](err); ok && r.Code == codeFilter {
-			err = c.CancelAll(ctx, m.public) // too many of the load's are open
-		}
-		if err != nil {
-			return fmt.Errorf("order on %s: %w", m.public, err)
-		}
-		if placed.OrderID == 0 {
-			continue
-		}
-		cancel := url.Values{"symbol": {m.public}, "orderId": {fmt.Sprint(placed.OrderID)}}
-		if err := c.Call(ctx, http.MethodDelete, "/api/v3/order", cancel, nil); err != nil {
-			return fmt.Errorf("cancel on %s: %w", m.public, err)
-		}
+	}
+	return nil
+}
+
+// ProbeOne does so on one symbol.
+func (l *Load) ProbeOne(ctx context.Context, symbol string) error {
+	m := markets[slices.Index(Symbols(), symbol)]
+	var placed struct {
+		OrderID int64 `json:"orderId"`
+	}
+	o := url.Values{
+		"symbol": {m.public}, "side": {"BUY"}, "type": {"LIMIT"}, "timeInForce": {"GTC"}, "newOrderRespType": {"RESULT"},
+		"price": {decimal.NewFromInt(int64(m.middle / 2)).String()}, "quantity": {"0.01"},
+	}
+	c := l.members[0].client
+	err := c.Call(ctx, http.MethodPost, "/api/v3/order", o, &placed)
+	if r, ok := errors.AsType[*api.Refusal](err); ok && r.Code == codeFilter {
+		err = c.CancelAll(ctx, m.public) // too many of the load's are open
+	}
+	if err != nil {
+		return fmt.Errorf("order on %s: %w", m.public, err)
+	}
+	if placed.OrderID == 0 {
+		return nil
+	}
+	cancel := url.Values{"symbol": {m.public}, "orderId": {fmt.Sprint(placed.OrderID)}}
+	if err := c.Call(ctx, http.MethodDelete, "/api/v3/order", cancel, nil); err != nil {
+		return fmt.Errorf("cancel on %s: %w", m.public, err)
 	}
 	return nil
 }

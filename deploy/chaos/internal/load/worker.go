@@ -50,6 +50,11 @@ var requests = []struct {
 
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		if rest := w.quiet.Load() - clock.Real().NowMs(); rest > 0 {
+			if clock.Sleep(ctx, clock.Real(), time.Duration(rest)*time.Millisecond) != nil {
+				return
+			}
+		}
 		n := w.rnd.IntN(1000)
 		m := w.members[w.rnd.IntN(len(w.members))]
 		for _, r := range requests {
@@ -91,24 +96,29 @@ func (w *worker) place(ctx context.Context, m *member) {
 		values.Set("type", "MARKET")
 		values.Del("price")
 	}
-	err := m.client.Call(ctx, http.MethodPost, "/api/v3/order", values, &o.seen)
+	w.send(ctx, o, values)
+	if o.told == Done && o.seen.open() {
+		w.own = append(w.own[max(0, len(w.own)+1-ownOrders):], o)
+	}
+}
+
+// send places an order and remembers the answer.
+func (l *Load) send(ctx context.Context, o *Order, values url.Values) {
+	err := o.member.client.Call(ctx, http.MethodPost, "/api/v3/order", values, &o.seen)
 	o.told = toldBy(err)
 	if err != nil {
 		o.why = err.Error()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.orders = append(w.orders, o)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.orders = append(l.orders, o)
 	switch o.told {
 	case Done:
-		w.sum.Acknowledged++
+		l.sum.Acknowledged++
 	case Refused:
-		w.sum.Refused++
+		l.sum.Refused++
 	case Unknown, Nothing:
-		w.sum.Unknown++
-	}
-	if o.told == Done && o.seen.open() {
-		w.own = append(w.own[max(0, len(w.own)+1-ownOrders):], o)
+		l.sum.Unknown++
 	}
 }
 
@@ -119,15 +129,20 @@ func (w *worker) cancelOne(ctx context.Context, _ *member) {
 	i := w.rnd.IntN(len(w.own))
 	o := w.own[i]
 	w.own = append(w.own[:i], w.own[i+1:]...)
+	w.cancel(ctx, o)
+}
+
+// cancel asks for the end of an order and remembers the answer.
+func (l *Load) cancel(ctx context.Context, o *Order) {
 	var answer state
 	err := o.member.client.Call(ctx, http.MethodDelete, "/api/v3/order", url.Values{"symbol": {o.symbol}, "orderId": {fmt.Sprint(o.seen.OrderID)}}, &answer)
 	told := toldBy(err)
 	if r, ok := errors.AsType[*api.Refusal](err); ok && r.Code != codeUnknownOrder {
 		told = Unknown // the refusal is not about the order
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.noteCancel(o, told, answer)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.noteCancel(o, told, answer)
 }
 
 // noteCancel remembers what a cancel was told. An acknowledged one is the last word.

@@ -102,6 +102,19 @@ func (p *Process) Suspend() { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
 // Resume lets a suspended process go on.
 func (p *Process) Resume() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
 
+// Memory returns how many bytes of the process are in memory (Linux).
+func (p *Process) Memory() (int64, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("memory of %s: %w", p.spec.Name, err)
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(content), &size, &resident); err != nil {
+		return 0, fmt.Errorf("memory of %s: %w", p.spec.Name, err)
+	}
+	return resident * int64(os.Getpagesize()), nil
+}
+
 // Wait waits until the process is gone.
 func (p *Process) Wait(ctx context.Context) error {
 	select {

@@ -50,7 +50,7 @@ const statusInit = 4
 func (r *Runner) nothingInDoubt(ctx context.Context, s *site.Site) error {
 	begin := clock.Real().Now()
 	err := process.Poll(ctx, sweptWithin, "the sweeper", func(ctx context.Context) (err error) {
-		db, err := database.Open(ctx, s.OrdersDatabase(), clock.Real())
+		db, err := database.Open(ctx, s.Database(site.Exchange), clock.Real())
 		if err != nil {
 			return err
 		}

@@ -41,6 +41,8 @@ type Config struct {
 	// Poison, Disk and Damage ask for records that cannot be read in every topic, a full
 	// disk, and starts on damaged data.
 	Poison, Disk, Damage bool
+	// Outage, if set, is how long the databases are away; it needs them on a server.
+	Outage time.Duration
 	// Each is how many faults come between two checks.
 	Each int
 	// Budget, if set, is when no further fault is begun.
@@ -81,7 +83,12 @@ func (r *Runner) all(ctx context.Context) error {
 		}
 	}
 	if r.cfg.AllInOneKills > 0 || r.cfg.Disk || r.cfg.Damage {
-		return r.together(ctx)
+		if err := r.together(ctx); err != nil {
+			return err
+		}
+	}
+	if r.cfg.Outage > 0 {
+		return r.outage(ctx)
 	}
 	return nil
 }
@@ -235,6 +242,10 @@ func provoke(s *site.Site, l *load.Load, point string) func(context.Context) err
 		return fault.Doubt(s)
 	case strings.HasPrefix(point, "commit.listing."):
 		return l.List
+	case strings.HasPrefix(point, "commit.api-key."):
+		return l.Join
+	case strings.HasPrefix(point, "commit.order-forwarded."):
+		return l.Rest
 	}
 	return nil
 }

@@ -73,5 +73,16 @@ func (l *Link) Spoil(t Toxic) error {
 	return nil
 }
 
+// Cut closes the link's connections and lets nothing through until Restore.
+func (l *Link) Cut() { l.proxy.Stop() }
+
+// Restore opens a cut link again.
+func (l *Link) Restore() error {
+	if err := l.proxy.Start(); err != nil {
+		return fmt.Errorf("restore %s: %w", l.Name, err)
+	}
+	return nil
+}
+
 // Heal removes every toxic. Connections that a toxic has closed stay closed.
 func (l *Link) Heal(ctx context.Context) { l.proxy.Toxics.ResetToxics(ctx) }

@@ -2,19 +2,34 @@ package site
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+
+	"github.com/go-sql-driver/mysql"
 
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
 )
 
-// local are the embedded broker and Redis as processes of their own, and a file for each
-// service's database.
-type local struct{ dir string }
+// local are the embedded broker and Redis as processes of their own, and for each service a
+// file or what it was given as its database.
+type local struct {
+	dir  string
+	dsns map[string]string
+}
 
 func (l *local) open(ctx context.Context, s *Site) error {
-	l.dir = s.cfg.Dir
+	l.dir, l.dsns = s.cfg.Dir, s.cfg.DSNs
+	for kind, text := range l.dsns {
+		dsn, err := mysql.ParseDSN(text)
+		if err != nil {
+			return fmt.Errorf("DSN of %s: %w", kind, err)
+		}
+		if err := s.link(ctx, kind, "database", dsn.Addr); err != nil {
+			return err
+		}
+	}
 	broker, err := freeAddr(ctx)
 	if err != nil {
 		return err
@@ -55,8 +70,23 @@ func ensureTopics(ctx context.Context, brokers []string) error {
 
 func (l *local) close(context.Context) error { return nil }
 
-func (l *local) dialect() string { return database.SQLite }
+func (l *local) dialect() string {
+	if l.dsns != nil {
+		return database.MySQL
+	}
+	return database.SQLite
+}
 
-func (l *local) dsn(service, _ string) string { return filepath.Join(l.dir, service+".db") }
+func (l *local) dsn(service, addr string) string {
+	if l.dsns == nil {
+		return filepath.Join(l.dir, service+".db")
+	}
+	dsn, err := mysql.ParseDSN(l.dsns[service])
+	if err != nil || addr == "" {
+		return l.dsns[service] // open has parsed it
+	}
+	dsn.Addr = addr
+	return dsn.FormatDSN()
+}
 
 func (l *local) redisPassword() string { return "" }

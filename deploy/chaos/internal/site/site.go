@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ const (
 
 // Config says where a site is.
 type Config struct {
+	// AdminTool is mscoin-admin; only poison needs it.
+	AdminTool string
 	// Program is the fault tests' own program, built with the tag failpoint: each process is
 	// one of its commands.
 	Program string
@@ -40,6 +43,9 @@ type Config struct {
 	Stack, StackDir string
 	// Brokers of the stack: 1 or 3.
 	Brokers int
+	// DSNs, if set, are those of the services' empty databases on a MySQL server, which are
+	// reached through proxies then. Otherwise, and without Stack, they are SQLite files.
+	DSNs map[string]string
 }
 
 // Site is an exchange under test.
@@ -90,6 +96,9 @@ func Open(ctx context.Context, cfg Config) (*Site, error) {
 	addrs, err := s.connect(ctx)
 	if err != nil {
 		return s, err
+	}
+	for service, name := range map[string]string{Exchange: "exchange-1", Wallet: "wallet-1", Market: "market"} {
+		s.env = append(s.env, "MSCOIN_"+strings.ToUpper(service)+"_ADDR="+addrs[name])
 	}
 	for _, name := range []string{"ucenter", "wallet-1", "wallet-2", "exchange-1", "exchange-2", "market", "gateway"} {
 		if err := s.addService(ctx, name, addrs[name]); err != nil {
@@ -231,9 +240,37 @@ func (s *Site) Heal(ctx context.Context) error {
 	return nil
 }
 
-// OrdersDatabase opens the order store's database for reading.
-func (s *Site) OrdersDatabase() database.Config {
-	return database.Config{Dialect: s.infra.dialect(), DSN: s.infra.dsn(Exchange, "")}
+// Database is a service's, past the proxies.
+func (s *Site) Database(service string) database.Config {
+	return database.Config{Dialect: s.infra.dialect(), DSN: s.infra.dsn(service, "")}
+}
+
+// Ask runs mscoin-admin and decodes its table. An exit status of 1 means that something is
+// wrong with what it shows, which is no error here.
+func (s *Site) Ask(ctx context.Context, args ...string) ([]map[string]string, error) {
+	cmd := exec.CommandContext(ctx, s.cfg.AdminTool, append(args, "-json")...) //nolint:gosec // our own program
+	cmd.Env = append(os.Environ(), s.env...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != 1) {
+		return nil, fmt.Errorf("mscoin-admin %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	var rows []map[string]string
+	if err := json.Unmarshal(out, &rows); err != nil {
+		return nil, fmt.Errorf("mscoin-admin %s: %w", strings.Join(args, " "), err)
+	}
+	return rows, nil
+}
+
+// DatabaseLink is the connection of a service to its database.
+func (s *Site) DatabaseLink(service string) (*Link, error) {
+	for _, l := range s.links.all {
+		if l.Name == service+"-database" {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("%s reaches its database without a proxy", service)
 }
 
 // ReconcileEnv tells the reconciling command where the books are.

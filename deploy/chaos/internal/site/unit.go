@@ -101,6 +101,15 @@ func (c *child) resume() error {
 func (c *child) running() bool { return c.proc != nil && c.proc.Running() }
 func (c *child) log() string   { return c.spec.Log }
 
+// Memory returns how many bytes a process of this one's has in memory.
+func (u *Unit) Memory() (int64, error) {
+	c, ok := u.control.(*child)
+	if !ok || !c.running() {
+		return 0, fmt.Errorf("%s does not run", u.Name)
+	}
+	return c.proc.Memory()
+}
+
 // ports gives out loopback ports below the range from which the system takes the ports of
 // connections: a killed server finds its own free when it comes back. Fault tests that run
 // beside each other begin at different ones.
