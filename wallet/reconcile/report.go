@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Discrepancy is one thing that does not fit. Amount is what is too much (or, when
@@ -89,6 +90,47 @@ func (r *Report) Join(exact *Report) {
 		}
 	}
 	r.Found += exact.Found - int64(len(exact.Discrepancies))
+	r.sort()
+}
+
+// Suspended is an order that the wallet has put in suspense: it knows that matcher and books
+// say different things of it.
+type Suspended struct {
+	OrderID  int64
+	MemberID int64
+	Symbol   string
+	Seq      int64 // the record that put it there
+	Cause    string
+	SinceMs  int64
+}
+
+// Suspend lists each order in suspense once, and takes away what else was found about these
+// orders: it follows from that. What was found about accounts, transactions and totals stays.
+func (r *Report) Suspend(orders []Suspended) {
+	names := make(map[string]bool, len(orders))
+	for _, o := range orders {
+		names[orderName(o.OrderID)] = true
+	}
+	kept := r.Discrepancies[:0]
+	for _, d := range r.Discrepancies {
+		first, _, _ := strings.Cut(d.Where, ", ")
+		last := d.Where[strings.LastIndex(d.Where, ", ")+1:]
+		if (d.Check == "C4" || d.Check == "C5" || d.Check == "C9") && (names[first] || names[strings.TrimSpace(last)]) {
+			r.Found--
+			continue
+		}
+		kept = append(kept, d)
+	}
+	r.Discrepancies = kept
+	for _, o := range orders {
+		r.Found++
+		if len(r.Discrepancies) < MaxListed {
+			r.Discrepancies = append(r.Discrepancies, Discrepancy{
+				Check: "C5", What: "order is in suspense: " + o.Cause, Where: orderName(o.OrderID), Record: recordName(o.Symbol, o.Seq),
+				SinceMs: o.SinceMs, MemberID: o.MemberID,
+			})
+		}
+	}
 	r.sort()
 }
 

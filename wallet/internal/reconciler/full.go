@@ -71,6 +71,11 @@ func Full(ctx context.Context, walletSource, orderSource string, keeper custody.
 	}
 	r.Report.Join(&transfers)
 	r.Custody = keeper != nil
+	suspended, err := p.books.suspended()
+	if err != nil {
+		return nil, fmt.Errorf("wallet: %w", err)
+	}
+	r.Report.Suspend(suspended)
 	r.Seal = p.seal
 	r.Settled, r.BooksOnly, r.Took = p.frame.Settled, p.frame.BooksOnly, clk.Now().Sub(begin)
 	return r, nil

@@ -102,6 +102,18 @@ func (b books) Corrections(yield func(*reconcile.Correction)) error {
 	})
 }
 
+// suspended returns the orders in suspense.
+func (b books) suspended() (all []reconcile.Suspended, err error) {
+	const query = "SELECT order_id, member_id, symbol, seq, cause, since_ms FROM wallet_suspense ORDER BY order_id"
+	err = b.each(query, func(rows *sql.Rows) error {
+		var o reconcile.Suspended
+		err := rows.Scan(&o.OrderID, &o.MemberID, &o.Symbol, &o.Seq, &o.Cause, &o.SinceMs)
+		all = append(all, o)
+		return err
+	})
+	return all, err
+}
+
 const lineColumns = "SELECT tx_id, line, account, member_id, coin, amount, account_seq, balance_after, symbol, seq, order_id, kind, ref, time FROM wallet_journal"
 
 // Lines implements reconcile.Books.
