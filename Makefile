@@ -152,6 +152,10 @@ bench-settlement: ## measure the settlement against a loop of one order at a tim
 bench-reconcile: ## measure a complete reconciliation of a million generated orders on MariaDB (ORDERS=n)
 	@MSCOIN_RECONCILE_ORDERS=$(or $(ORDERS),1000000) go test -count=1 -timeout 30m -run Large -v ./deploy/reconcile
 
+.PHONY: test-snapshots
+test-snapshots: ## reconcile 1,000 consistent snapshots while money moves, without a false alarm (SNAPSHOTS=n)
+	@MSCOIN_RECONCILE_SNAPSHOTS=$(or $(SNAPSHOTS),1000) go test -count=1 -timeout 60m -run UnderLoad -v ./wallet/internal/reconciler
+
 .PHONY: bench-orders
 bench-orders: ## load a running exchange with the demo accounts' orders, wait until settled, reconcile
 	@$(STACK_RUN) go run ./deploy/bench/orders $(BENCH_FLAGS)
