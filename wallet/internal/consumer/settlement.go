@@ -39,6 +39,9 @@ const (
 // Store settles records within a transaction.
 type Store interface {
 	Settle(ctx context.Context, tx *database.Tx, records []settlement.Record) error
+	// Check compares the open holds of a symbol, which trades base for quote, with the
+	// matcher's totals, right after everything up to them was settled.
+	Check(ctx context.Context, tx *database.Tx, c *stream.Checkpoint, base, quote string) error
 }
 
 // Locker takes several locks at once.
@@ -61,8 +64,25 @@ func New(store Store, locks Locker, clk clock.Clock) *Settlement {
 	return &Settlement{store: store, locks: locks, clk: clk}
 }
 
-// Apply settles consecutive records in tx.
+// Apply settles consecutive records in tx, and compares at each of the matcher's totals.
 func (s *Settlement) Apply(ctx context.Context, tx *database.Tx, fresh []stream.Entry) error {
+	for piece := range stream.AtCheckpoints(fresh) {
+		if err := s.settle(ctx, tx, piece); err != nil {
+			return err
+		}
+		last := &piece[len(piece)-1]
+		c, ok := last.Checkpoint()
+		if !ok {
+			continue
+		}
+		if err := s.store.Check(ctx, tx, &c, last.Body.GetBaseCoin(), last.Body.GetQuoteCoin()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Settlement) settle(ctx context.Context, tx *database.Tx, fresh []stream.Entry) error {
 	records := make([]settlement.Record, len(fresh))
 	for i := range fresh {
 		var err error

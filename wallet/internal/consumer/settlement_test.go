@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,6 +20,52 @@ type storeFunc func(records []settlement.Record) error
 
 func (f storeFunc) Settle(_ context.Context, _ *database.Tx, records []settlement.Record) error {
 	return f(records)
+}
+
+func (storeFunc) Check(context.Context, *database.Tx, *stream.Checkpoint, string, string) error {
+	return nil
+}
+
+// checking is a store that notes in which order it settles and compares.
+type checking struct {
+	steps []string
+	err   error
+}
+
+func (c *checking) Settle(_ context.Context, _ *database.Tx, records []settlement.Record) error {
+	for i := range records {
+		c.steps = append(c.steps, fmt.Sprint(records[i].Symbol, records[i].Seq))
+	}
+	return nil
+}
+
+func (c *checking) Check(_ context.Context, _ *database.Tx, at *stream.Checkpoint, base, quote string) error {
+	c.steps = append(c.steps, fmt.Sprint("check ", at.Symbol, at.Seq, " ", base, quote))
+	return c.err
+}
+
+func TestSettlement_Check(t *testing.T) {
+	total := &eventpb.Checkpoint{OpenOrders: 1}
+	fresh := []stream.Entry{
+		{Body: &eventpb.RecordBody{Symbol: "A/B", Seq: 1}},
+		{Body: &eventpb.RecordBody{Symbol: "A/B", Seq: 2, BaseCoin: "A", QuoteCoin: "B", Checkpoint: total}},
+		{Body: &eventpb.RecordBody{Symbol: "C/B", Seq: 7}},
+	}
+	t.Run("totals are compared where they were taken: after what is before, and before what comes after (H15)", func(t *testing.T) {
+		c := &checking{}
+		if err := New(c, nil, clock.Real()).Apply(t.Context(), nil, fresh); err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"A/B1", "A/B2", "check A/B2 AB", "C/B7"}; !slices.Equal(c.steps, want) {
+			t.Errorf("got %q, want %q", c.steps, want)
+		}
+	})
+	t.Run("totals that differ are the error of the batch", func(t *testing.T) {
+		c := &checking{err: stream.ErrDrift}
+		if err := New(c, nil, clock.Real()).Apply(t.Context(), nil, fresh); !errors.Is(err, stream.ErrDrift) || len(c.steps) != 3 {
+			t.Errorf("got %v after %q", err, c.steps)
+		}
+	})
 }
 
 func TestSettlement_Apply(t *testing.T) {

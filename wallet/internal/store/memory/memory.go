@@ -12,6 +12,7 @@ import (
 
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/stream/memory"
 	"mscoin/wallet/internal/app"
 	"mscoin/wallet/ledger"
@@ -243,6 +244,27 @@ func (s *Store) Settle(_ context.Context, _ *database.Tx, records []settlement.R
 		}
 	}
 	return nil
+}
+
+// Check implements consumer.Store.
+func (s *Store) Check(_ context.Context, _ *database.Tx, c *stream.Checkpoint, base, _ string) error {
+	if !c.Fits() {
+		return nil
+	}
+	got := c.Totals // what a wallet does not keep is taken over
+	got.OpenOrders, got.BaseHeld, got.QuoteHeld = 0, 0, 0
+	for _, h := range s.Holds {
+		if h.Symbol != c.Symbol || h.State != ledger.HoldOpen || h.Seq == 0 {
+			continue
+		}
+		got.OpenOrders++
+		if h.Coin == base {
+			got.BaseHeld += h.Held - h.Consumed - h.Released
+		} else {
+			got.QuoteHeld += h.Held - h.Consumed - h.Released
+		}
+	}
+	return c.Compare(got)
 }
 
 // Deposit implements app.Store.
