@@ -15,11 +15,13 @@ import (
 	"google.golang.org/grpc"
 
 	eventpb "mscoin/grpc-common/gen/event/v1"
+	exchangepb "mscoin/grpc-common/gen/exchange/v1"
 	streampb "mscoin/grpc-common/gen/stream/v1"
 	walletpb "mscoin/grpc-common/gen/wallet/v1"
 	"mscoin/mscoin-common/bus"
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
+	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/rpc"
 	"mscoin/mscoin-common/stream"
 	"mscoin/mscoin-common/stream/remote"
@@ -192,5 +194,111 @@ func TestRun_Refuses(t *testing.T) {
 	var out, errOut bytes.Buffer
 	if code := run(t.Context(), []string{"lag"}, getenv, &out, &errOut); code != exitUnknown || !strings.Contains(errOut.String(), "wallet") {
 		t.Errorf("a service that is down: exit %d, %q", code, errOut.String())
+	}
+}
+
+// matchers is an exchange with one partition, whose log differs and cannot be truncated.
+type matchers struct {
+	exchangepb.UnimplementedOperatorServiceServer
+
+	moves *exchangepb.MoveSymbolRequest
+}
+
+func (*matchers) ListSnapshots(context.Context, *exchangepb.ListSnapshotsRequest) (*exchangepb.ListSnapshotsResponse, error) {
+	return &exchangepb.ListSnapshotsResponse{Snapshots: []*exchangepb.SnapshotInfo{
+		{NextOffset: 20, TakenMs: 1000, Size: 5, Format: 1, StateHash: []byte{1, 2}, NotUsable: "wallet"}, {NextOffset: 10, VerifiedMs: 2000},
+	}}, nil
+}
+
+func (*matchers) VerifyLog(req *exchangepb.VerifyLogRequest, s grpc.ServerStreamingServer[exchangepb.VerifyLogResponse]) error {
+	if err := s.Send(&exchangepb.VerifyLogResponse{NextOffset: 3, EndOffset: 9}); err != nil {
+		return err
+	}
+	r := &exchangepb.VerifyReport{Partition: req.GetPartition(), EndOffset: 9, Records: 4, Snapshots: []int64{3}}
+	if req.GetFrom() == exchangepb.VerifyFrom_VERIFY_FROM_BEGINNING {
+		r.Difference = &exchangepb.Difference{What: "record differs", CommandOffset: 4, RecordOffset: 5, Symbol: btc, Seq: 6, Field: "LogTimeMs", Stored: "1", Replayed: "2"}
+	}
+	return s.Send(&exchangepb.VerifyLogResponse{Report: r})
+}
+
+func (*matchers) TruncateLog(*exchangepb.TruncateLogRequest, grpc.ServerStreamingServer[exchangepb.TruncateLogResponse]) error {
+	return errs.New(errs.KindFailedPrecondition, errs.CodeNotVerified, "verify first")
+}
+
+func (m *matchers) MoveSymbol(req *exchangepb.MoveSymbolRequest, s grpc.ServerStreamingServer[exchangepb.MoveSymbolResponse]) error {
+	m.moves = req
+	if err := s.Send(&exchangepb.MoveSymbolResponse{Step: "halted", Seq: 7}); err != nil {
+		return err
+	}
+	if req.GetToPartition() == 2 {
+		return errs.New(errs.KindUnavailable, errs.CodeFollowerBehind, "repeat it")
+	}
+	return s.Send(&exchangepb.MoveSymbolResponse{Step: "moved", Done: true})
+}
+
+func (*matchers) SetFlags(_ context.Context, req *exchangepb.SetFlagsRequest) (*exchangepb.SetFlagsResponse, error) {
+	return &exchangepb.SetFlagsResponse{Seq: 8, Flags: req.GetFlags(), Known: []string{"a", "b"}}, nil
+}
+
+func (*matchers) SkipCommand(_ context.Context, req *exchangepb.SkipCommandRequest) (*exchangepb.SkipCommandResponse, error) {
+	return &exchangepb.SkipCommandResponse{Cause: "panic: x\nstack of " + req.GetDecidedBy().GetName()}, nil
+}
+
+// TestRun_Matchers has an operator look after matchers and their logs.
+func TestRun_Matchers(t *testing.T) {
+	logx.Disable()
+	m := &matchers{}
+	server, err := rpc.NewServer(rpc.ServerConfig{ListenOn: "127.0.0.1:0", InternalToken: token}, func(g *grpc.Server) {
+		exchangepb.RegisterOperatorServiceServer(g, m)
+	})
+	if err == nil {
+		err = server.Start(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	by := []string{"-by", "ann", "-reason", "r"}
+	for _, tt := range []struct {
+		args []string
+		code int
+		want []string // in what is printed
+	}{
+		{[]string{"snapshots"}, exitFine, []string{"0102", "NOT REACHED BY", "wallet", "1970-01-01T00:00:02.000Z", "no"}},
+		{[]string{"verify", "-partition", "0"}, exitFine, []string{"the same", "partition 0: 3 of 9"}},
+		{[]string{"verify", "-partition", "0", "-from", "beginning"}, exitWrong, []string{"record differs", "LogTimeMs", btc}},
+		{[]string{"verify", "-partition", "0", "-from", "yesterday"}, exitUnknown, []string{"-from is"}},
+		{[]string{"truncate", "-dry-run"}, exitUnknown, []string{"-partition is missing"}},
+		{[]string{"truncate", "-partition", "0"}, exitUnknown, []string{"no address of the market"}},
+		{[]string{"truncate", "-partition", "0", "-without-market"}, exitUnknown, []string{"NOT_VERIFIED"}},
+		{append([]string{"move", "-symbol", btc, "-to", "1", "-market", "127.0.0.1:1"}, by...), exitFine, []string{"halted", "7", "moved"}},
+		{append([]string{"move", "-symbol", btc, "-to", "2", "-without-market"}, by...), exitUnknown, []string{"say it again with -request"}},
+		{append([]string{"move", "-symbol", btc}, by...), exitUnknown, []string{"-to is missing"}},
+		{append([]string{"flag", "-symbol", btc, "-set", "b,a"}, by...), exitFine, []string{"a b"}},
+		{append([]string{"skip-command", "-partition", "0", "-offset", "4", "-fingerprint", "0a"}, by...), exitFine, []string{"panic: x"}},
+		{append([]string{"skip-command", "-partition", "0", "-offset", "4", "-fingerprint", "xyz"}, by...), exitUnknown, []string{"hexadecimal"}},
+	} {
+		var out bytes.Buffer
+		getenv := func(name string) string {
+			return map[string]string{"MSCOIN_INTERNAL_TOKEN": token, "MSCOIN_EXCHANGE_ADDR": server.Addr(), "MSCOIN_DATA": t.TempDir()}[name]
+		}
+		if code := run(t.Context(), tt.args, getenv, &out, &out); code != tt.code {
+			t.Errorf("%v: exit %d, want %d: %s", tt.args, code, tt.code, out.String())
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%v: no %q in %s", tt.args, want, out.String())
+			}
+		}
+		if tt.args[0] == "move" && tt.code == exitFine {
+			f := m.moves.GetFollowers()
+			if len(f) != 1 || f[0].GetEndpoint() != "127.0.0.1:1" || m.moves.GetDecidedBy().GetRequestId() == "" || m.moves.GetDecidedBy().GetName() != "ann" {
+				t.Errorf("asked for %v", m.moves)
+			}
+		}
 	}
 }

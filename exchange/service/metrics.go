@@ -11,13 +11,18 @@ import (
 	"mscoin/mscoin-common/telemetry"
 )
 
-// metrics looks up what is counted nowhere: the connections, how far the order store is, and
-// which partitions this instance owns.
+// metrics looks up what is counted nowhere: the connections, how far the order store is,
+// which partitions this instance owns, and whether their matchers answer.
 func (s *Service) metrics(ctx context.Context, emit telemetry.Emit) error {
 	for i := range s.partitions {
 		owned := 0.0
 		if l, ok := s.leases.Owner(i); ok && l.Owner == s.id {
 			owned = 1
+			live := 0.0
+			if s.partitions[i].live(i) == nil {
+				live = 1
+			}
+			emit(telemetry.Live, live, s.cfg.Name, strconv.Itoa(i))
 		}
 		emit(telemetry.Owned, owned, s.cfg.Name, strconv.Itoa(i))
 	}

@@ -50,6 +50,9 @@ var (
 	ConnectionWaits = gauge("database_connection_waits", "How often somebody has waited for a free connection, since the start.", "database")
 	// Owned is 1 for a partition that this instance works on.
 	Owned = gauge("partition_owned", "Whether this instance works on a partition.", "service", "partition")
+	// Live is 1 for a partition whose matcher answers, 0 for one that this instance owns and
+	// whose matcher does not: it replays, or cannot start. There is none for others' partitions.
+	Live = gauge("partition_live", "Whether the matcher of a partition that this instance owns answers.", "service", "partition")
 )
 
 // What is rare is there from the beginning: a rate of nothing is no answer.

@@ -119,6 +119,13 @@ var cases = map[string]trial{
 		},
 		within: 30 * time.Second,
 	},
+	"PartitionDown": {
+		well: []string{ // a start that replays for a while
+			`mscoin_partition_live{service="exchange",instance="a",partition="0"} 1x40 0x8 1x72`,
+		},
+		fault:  []string{`mscoin_partition_live{service="exchange",instance="a",partition="0"} 1x4 0x116`},
+		within: 2 * time.Minute,
+	},
 	"ReconciliationFailed": {
 		well:   []string{`mscoin_reconcile_discrepancies 0x120`},
 		fault:  []string{`mscoin_reconcile_discrepancies 2x120`},
