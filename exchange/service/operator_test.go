@@ -543,6 +543,9 @@ func TestOperator_Skip(t *testing.T) {
 func TestOperator_SkipPublished(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
+	r.shutdown()
+	r.cfg.Snapshot.EveryCommands = 1_000_000 // no commands beside those of the test
+	r.start()
 	res := r.must(limit(2, sell, "60000.00", "1"))
 	record, err := sequencer.Answered(t.Context(), r.svc.log, 0, 1)
 	if err != nil || record == nil || record.Symbol != btc {
