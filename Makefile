@@ -59,7 +59,7 @@ sim: ## run N schedules of faults (default 10000) through the real code, or tell
 	@go run ./deploy/simulator $(if $(SEED),-seed $(SEED)) $(if $(N),-n $(N)) $(if $(BASE),-base $(BASE)) $(if $(MUTANT),-mutant "$(MUTANT)") $(if $(MUTANTS),-mutants)
 
 .PHONY: chaos
-chaos: bin/chaos ## kill, stop, cut off and poison every process under load, and account for every order (KILLS, STOPS, TOXICS, HOOKS, SEED; ON=stack: real servers)
+chaos: bin/chaos ## kill, stop, cut off and poison every process under load, and account for every order (KILLS, STOPS, TOXICS, HOOKS, SEED)
 	@./bin/chaos $(if $(SEED),-seed $(SEED)) $(if $(KILLS),-kills $(KILLS)) $(if $(STOPS),-stops $(STOPS)) $(if $(TOXICS),-toxics $(TOXICS)) $(if $(HOOKS),-hooks $(HOOKS)) $(CHAOS_FLAGS)
 
 .PHONY: outage

@@ -50,9 +50,6 @@ func chaos(ctx context.Context, args []string) error {
 	limit.StringVar(&cfg.AdminTool, "admin", "bin/mscoin-admin", "mscoin-admin, for -poison")
 	limit.StringVar(&cfg.Root, "root", ".", "folder of the checkout")
 	limit.StringVar(&cfg.Dir, "dir", "", "folder for data and logs (empty: a temporary one, removed unless something failed)")
-	limit.StringVar(&cfg.Stack, "stack", "", "program deploy/stack: use its real servers")
-	limit.StringVar(&cfg.StackDir, "stack-dir", ".stack-chaos", "folder of the real servers; they are a stack of their own")
-	limit.IntVar(&cfg.Brokers, "brokers", 1, "Kafka brokers of the real servers: 1 or 3")
 	if err := limit.Parse(args); err != nil {
 		return err
 	}
@@ -67,7 +64,7 @@ func chaos(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	for _, dir := range []*string{&cfg.Root, &cfg.Dir, &cfg.StackDir} {
+	for _, dir := range []*string{&cfg.Root, &cfg.Dir} {
 		if *dir, err = filepath.Abs(*dir); err != nil {
 			return err
 		}

@@ -162,7 +162,7 @@ func otherLog(r *Runner, dir string) error {
 	}
 	cfg.Dir = fresh
 	s, err := site.OpenAllInOne(ctx, cfg)
-	if err = errors.Join(err, s.Close(ctx)); err != nil {
+	if err = errors.Join(err, s.Close()); err != nil {
 		return err
 	}
 	broker := filepath.Join(dir, "broker")

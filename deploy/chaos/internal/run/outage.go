@@ -44,7 +44,7 @@ func (r *Runner) outage(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(err, r.logs(s))
 	}
-	return errors.Join(err, s.Close(ctx))
+	return errors.Join(err, s.Close())
 }
 
 func (r *Runner) outageAt(ctx context.Context, s *site.Site) error {

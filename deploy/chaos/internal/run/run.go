@@ -110,13 +110,13 @@ func (r *Runner) separate(ctx context.Context) error {
 	cfg.Dir = filepath.Join(cfg.Dir, "separate")
 	s, err := site.Open(ctx, cfg)
 	if err != nil {
-		return errors.Join(err, s.Close(ctx), r.logs(s))
+		return errors.Join(err, s.Close(), r.logs(s))
 	}
 	err = r.test(ctx, s, func(l *load.Load) []fault.Fault { return r.faults(s, l) }, r.cfg.Poison)
 	if err != nil {
 		err = errors.Join(err, r.logs(s))
 	}
-	return errors.Join(err, s.Close(ctx))
+	return errors.Join(err, s.Close())
 }
 
 // test loads an exchange, does the faults and checks.

@@ -24,7 +24,7 @@ func (r *Runner) together(ctx context.Context) (err error) {
 	}
 	s, err := site.OpenAllInOne(ctx, cfg)
 	if err != nil {
-		return errors.Join(err, s.Close(ctx), r.logs(s))
+		return errors.Join(err, s.Close(), r.logs(s))
 	}
 	err = r.test(ctx, s, func(*load.Load) []fault.Fault {
 		var all []fault.Fault
@@ -39,7 +39,7 @@ func (r *Runner) together(ctx context.Context) (err error) {
 	if err != nil {
 		err = errors.Join(err, r.logs(s))
 	}
-	if err = errors.Join(err, s.Close(ctx)); err != nil {
+	if err = errors.Join(err, s.Close()); err != nil {
 		return err
 	}
 	if r.cfg.Damage {

@@ -68,8 +68,6 @@ func ensureTopics(ctx context.Context, brokers []string) error {
 	return client.EnsureTopics(ctx, bus.MoneyTopics(Partitions))
 }
 
-func (l *local) close(context.Context) error { return nil }
-
 func (l *local) dialect() string {
 	if l.dsns != nil {
 		return database.MySQL
@@ -88,5 +86,3 @@ func (l *local) dsn(service, addr string) string {
 	dsn.Addr = addr
 	return dsn.FormatDSN()
 }
-
-func (l *local) redisPassword() string { return "" }

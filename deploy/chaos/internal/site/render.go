@@ -86,9 +86,6 @@ func (s *Site) own(kind, listen string) []change {
 			{"Parallel: 2", "Parallel: 1"},
 		}
 	case Gateway:
-		if s.infra.redisPassword() != "" {
-			redis.to += "\n  Password: ${MSCOIN_REDIS_PASSWORD}"
-		}
 		return []change{
 			{"ListenOn: 0.0.0.0:8080", "ListenOn: " + listen},
 			redis,

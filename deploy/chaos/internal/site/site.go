@@ -38,13 +38,8 @@ type Config struct {
 	Program string
 	// Root is the folder of the checkout, Dir an empty one for everything that is written.
 	Root, Dir string
-	// Stack, if set, is the program deploy/stack: its servers are used, in its folder
-	// StackDir. Otherwise broker and Redis are the embedded ones, and databases are files.
-	Stack, StackDir string
-	// Brokers of the stack: 1 or 3.
-	Brokers int
 	// DSNs, if set, are those of the services' empty databases on a MySQL server, which are
-	// reached through proxies then. Otherwise, and without Stack, they are SQLite files.
+	// reached through proxies then. Otherwise they are SQLite files.
 	DSNs map[string]string
 }
 
@@ -56,22 +51,11 @@ type Site struct {
 	// Units are all processes in the order of their start.
 	Units []*Unit
 
-	infra   infra
+	infra   *local
 	links   *links
 	env     []string
 	brokers []string          // what clients connect to
 	via     map[string]string // address that stands for a server's, by link
-}
-
-// infra are the servers that the services need.
-type infra interface {
-	// open starts them; s.brokers and the links to them are there afterwards.
-	open(ctx context.Context, s *Site) error
-	close(ctx context.Context) error
-	dialect() string
-	// dsn of a service's database, reached at addr if that is not empty.
-	dsn(service, addr string) string
-	redisPassword() string
 }
 
 func secret() (string, error) {
@@ -84,9 +68,6 @@ func secret() (string, error) {
 // also after an error.
 func Open(ctx context.Context, cfg Config) (*Site, error) {
 	s := &Site{cfg: cfg, links: newLinks(), via: map[string]string{}, infra: &local{}}
-	if cfg.Stack != "" {
-		s.infra = &stack{}
-	}
 	if err := errors.Join(os.MkdirAll(s.logDir(), dirMode), os.MkdirAll(s.FailpointDir(), dirMode), s.secrets()); err != nil {
 		return s, err
 	}
@@ -180,7 +161,7 @@ func (s *Site) addService(ctx context.Context, name, listen string) error {
 	}
 	env := append([]string{
 		fmt.Sprintf("MSCOIN_%s_DSN=%s", strings.ToUpper(kind), s.infra.dsn(kind, s.via[kind+"-database"])),
-		"MSCOIN_REDIS_PASSWORD=" + s.infra.redisPassword(),
+		"MSCOIN_REDIS_PASSWORD=",
 	}, s.env...)
 	return s.addChild(ctx, name, kind, env, "serve", kind, "-f", conf)
 }
@@ -285,14 +266,11 @@ func (s *Site) ReconcileEnv() []string {
 func (s *Site) Brokers() []string { return s.brokers }
 
 // Close kills every process.
-func (s *Site) Close(ctx context.Context) error {
+func (s *Site) Close() error {
 	var errs []error
 	for _, u := range s.Units {
-		if _, ours := u.control.(*child); ours {
-			errs = append(errs, u.Kill())
-		}
+		errs = append(errs, u.Kill())
 	}
-	errs = append(errs, s.infra.close(ctx))
 	s.links.close()
 	return errors.Join(errs...)
 }

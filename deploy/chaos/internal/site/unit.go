@@ -21,7 +21,6 @@ const (
 	Gateway  = "gateway"
 	AllInOne = "allinone"
 	Broker   = "broker"
-	Database = "database"
 	Redis    = "redis"
 )
 
