@@ -145,13 +145,13 @@ func (c *custodyCheck) credits(part []reconcile.ChainDeposit) error {
 // strays looks for credits that no chain made and payments that nobody asked for, and adds
 // up what the custody must have.
 func (c *custodyCheck) strays() error {
-	const credits = `SELECT d.reference, d.member_id, d.coin, d.amount, COALESCE(r.id, 0) FROM wallet_deposit d
+	const booked = `SELECT d.reference, d.member_id, d.coin, d.amount, COALESCE(r.id, 0) FROM wallet_deposit d
 		LEFT JOIN deposit_record r ON r.id = CAST(SUBSTR(d.reference, 7) AS DECIMAL(20)) AND r.coin = d.coin
 		WHERE d.reference LIKE 'chain:%' ORDER BY d.reference`
 	const payments = `SELECT p.coin, p.chain_tx, p.payment_key, p.chain_amount, p.chain_fee, COALESCE(w.id, 0) FROM chain_spend p
 		LEFT JOIN withdraw_record w ON w.id = CAST(SUBSTR(p.payment_key, 3) AS DECIMAL(20)) AND w.coin = p.coin
 		WHERE p.height > 0 ORDER BY p.coin, p.chain_tx`
-	err := c.books.each(credits, func(rows *sql.Rows) error {
+	err := c.books.each(booked, func(rows *sql.Rows) error {
 		var reference, coin string
 		var member, amount, id int64
 		err := rows.Scan(&reference, &member, &coin, &amount, &id)

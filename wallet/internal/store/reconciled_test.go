@@ -156,7 +156,7 @@ func TestTransfers_Property(t *testing.T) {
 		seed := uint64(time.Now().UnixNano()) + uint64(run)
 		t.Run(fmt.Sprintf("any sequence of holds, fills, cancels, deposits and withdrawals keeps every identity, seed %d", seed), func(t *testing.T) {
 			a := newAuditor(t, testkit.SQLiteConfig(t))
-			w := &walk{auditor: a, random: rand.New(rand.NewPCG(seed, 7))} //nolint:gosec // a test
+			w := &walk{auditor: a, random: rand.New(rand.NewPCG(seed, 7))}
 			w.begin()
 			for step := range steps {
 				w.step()

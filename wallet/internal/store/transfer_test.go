@@ -337,7 +337,7 @@ func TestTransfers_Reorg(t *testing.T) {
 			b.fund(bob, "ETH", "1")
 			b.wantBalance(bob, "ETH", 100_000_000, 0)
 		})
-		b.run(t, "once an operator lifts the stop it goes on, and what is on the chain again is not credited again", func(t *testing.T) {
+		b.run(t, "once an operator lifts the stop it goes on, and what is on the chain again is not credited again", func(*testing.T) {
 			b.lift(app.StopChain, "BTC")
 			b.turn()
 			b.wantDeposits(app.DepositCredited, app.DepositCredited, app.DepositDropped, app.DepositCredited, app.DepositCredited)

@@ -53,7 +53,7 @@ func (a *API) exportTransactions(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 	w.Header().Set("Content-Disposition", `attachment; filename="transactions.csv"`)
 	if err := a.writeExport(ctx, w, request, page); err != nil {
-		panic(http.ErrAbortHandler) // the answer has begun: cutting it is all that can be told
+		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to cut an answer that has begun
 	}
 }
 
