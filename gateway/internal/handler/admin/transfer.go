@@ -9,7 +9,6 @@ import (
 
 const (
 	maxReason   = 255
-	maxOperator = 32
 	defaultRows = 100
 	mostRows    = 500
 )
@@ -86,9 +85,10 @@ func withdrawalID(f *envelope.Fields) (int64, error) {
 	return id, f.Err()
 }
 
-func (a *API) reviewWithdrawal(approve bool) func(context.Context, *envelope.Fields) (any, error) {
-	return func(ctx context.Context, f *envelope.Fields) (any, error) {
-		operator, reason := f.Mandatory("operator", maxOperator), f.Text("reason", maxReason)
+// reviewWithdrawal is the decision of the operator whose token came.
+func (a *API) reviewWithdrawal(approve bool) func(context.Context, string, *envelope.Fields) (any, error) {
+	return func(ctx context.Context, operator string, f *envelope.Fields) (any, error) {
+		reason := f.Text("reason", maxReason)
 		id, err := withdrawalID(f)
 		if err != nil {
 			return nil, err
