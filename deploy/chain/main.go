@@ -46,7 +46,7 @@ func serve(ctx context.Context, cfg *simchain.ServerConfig) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("simulated chains at", s.Addr())
+	_, _ = fmt.Fprintln(os.Stdout, "simulated chains at", s.Addr())
 	select {
 	case <-ctx.Done():
 	case err = <-s.Failed():
