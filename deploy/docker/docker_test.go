@@ -95,7 +95,7 @@ func TestBuild(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range append([]string{"setup", "reconcile"}, services...) {
+	for _, name := range append([]string{"setup", "reconcile", "chain", "admin"}, services...) {
 		if _, err := os.Stat(filepath.Join(out, "bin", name)); err != nil {
 			t.Error(err)
 		}

@@ -18,9 +18,12 @@ const largeEnv = "MSCOIN_RECONCILE_ORDERS"
 const maxComplete = time.Minute
 
 func TestRun_Large(t *testing.T) {
-	orders, _ := strconv.Atoi(os.Getenv(largeEnv))
-	if orders == 0 {
-		t.Skipf("run by hand: %s is how many orders to reconcile", largeEnv)
+	orders := 20_000
+	if value := os.Getenv(largeEnv); value != "" {
+		var err error
+		if orders, err = strconv.Atoi(value); err != nil {
+			t.Fatalf("%s: %v", largeEnv, err)
+		}
 	}
 	in := installEmpty(t, testkit.MariaDBConfig)
 	begin := time.Now()

@@ -340,7 +340,7 @@ func selects(t *testing.T, s *metav1.LabelSelector, of map[string]string) bool {
 }
 
 // address is how a configuration names another component.
-var address = regexp.MustCompile(`\b(kafka|redis|mysql|ucenter|exchange|wallet|market|gateway):(\d+)\b`)
+var address = regexp.MustCompile(`\b(kafka|redis|mysql|ucenter|exchange|wallet|market|gateway|chain):(\d+)\b`)
 
 func (c *cluster) wantTraffic(t *testing.T) {
 	for _, name := range services {

@@ -122,9 +122,9 @@ func reasonOf(output string) string {
 	return reason
 }
 
-// elsewhere begins the reason of a test that another command runs (testkit.Elsewhere), or
-// that people run by hand because it measures.
-const elsewhere = "run by "
+// elsewhere begins the reason of a test that another command of `.ci/run` runs
+// (testkit.Elsewhere).
+const elsewhere = "run by make "
 
 // shown bounds how many tests are named for one reason.
 const shown = 5
