@@ -104,7 +104,12 @@ func (c *Custody) AddDeposit(d *ChainDeposit) {
 	case credited && d.Credits == 0:
 		c.found(checkCustody, "deposit is marked as credited, but was not", at, d.Coin, d.Amount, 0)
 	case credited && d.CreditTo != d.MemberID:
-		c.found(checkCustody, "deposit was credited to another member than its address's", at, "", d.MemberID, d.CreditTo)
+		// The one lacks it, the other has it: neither may withdraw.
+		for _, member := range [...]int64{d.MemberID, d.CreditTo} {
+			at.member = member
+			c.found(checkCustody, "deposit was credited to another member than its address's", at, "", d.MemberID, d.CreditTo)
+		}
+		at.member = d.MemberID
 	case credited:
 		c.expect(checkCustody, "deposit was credited with another amount than its chain paid", at, d.Coin, d.Amount, d.Credited)
 	}

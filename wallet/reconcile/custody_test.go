@@ -72,6 +72,18 @@ func TestCustody(t *testing.T) {
 			wantFound(t, c, "deposit 3", tt.want)
 		})
 	}
+	t.Run("a deposit credited to another member is named for both: one has the other's money", func(t *testing.T) {
+		c, d := NewCustody(Frame{}), rightDeposit()
+		d.CreditTo = 2
+		c.AddDeposit(&d)
+		members := map[int64]bool{}
+		for _, found := range c.Finish().Discrepancies {
+			members[found.MemberID] = true
+		}
+		if len(members) != 2 || !members[1] || !members[2] {
+			t.Fatalf("%v", members)
+		}
+	})
 	t.Run("the custody must have what came less what went, to the last decimal of the chain", func(t *testing.T) {
 		c := NewCustody(Frame{})
 		for _, m := range []struct {

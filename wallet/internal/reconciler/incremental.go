@@ -298,7 +298,8 @@ func (c *changes) everything() error {
 	return nil
 }
 
-// stops says whose withdrawals must stop for a report.
+// stops says whose withdrawals must stop for a report, and why: each reason, since
+// operators may have lifted one of them and not the others. What is not listed stops all.
 func stops(r *reconcile.Report, nowMs int64) []app.Stop {
 	var all []app.Stop
 	for _, d := range r.Discrepancies {
@@ -309,11 +310,14 @@ func stops(r *reconcile.Report, nowMs int64) []app.Stop {
 		case d.Coin != "":
 			stop.Scope, stop.Name = app.StopCoin, d.Coin
 		}
-		stop.Reason = fmt.Sprintf("%s %s: %s, should be %d, is %d %s", d.Check, d.Where, d.What, d.Want, d.Got, d.Coin)
-		stop.Reason = stop.Reason[:min(len(stop.Reason), maxReason)]
-		if !slices.ContainsFunc(all, func(s app.Stop) bool { return s.Scope == stop.Scope && s.Name == stop.Name }) {
+		reason := fmt.Sprintf("%s %s: %s, should be %d, is %d %s", d.Check, d.Where, d.What, d.Want, d.Got, d.Coin)
+		stop.Reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
+		if !slices.Contains(all, stop) {
 			all = append(all, stop)
 		}
+	}
+	if listed := int64(len(r.Discrepancies)); r.Found > listed {
+		all = append(all, app.Stop{Scope: app.StopAll, SinceMs: nowMs, Reason: fmt.Sprintf("%d discrepancies, of which only %d are listed", r.Found, listed)})
 	}
 	return all
 }

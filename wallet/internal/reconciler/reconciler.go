@@ -69,6 +69,10 @@ func (r *Reconciler) Pass(ctx context.Context) (*app.Pass, error) {
 	now := r.clk.NowMs()
 	p := &app.Pass{Number: before.Number + 1, AtMs: now}
 	var c changes
+	since := max(before.AtMs-lateMs, 1)
+	if before.Found > 0 {
+		since = 1 // damage stays where it is, however long ago it was done
+	}
 	err = r.db.SnapshotRows(ctx, func(q database.Queryer) error {
 		pass := pass{books: books{newSnapshot(ctx, q)}}
 		scales, err := pass.readWalletFrame(now)
@@ -80,7 +84,7 @@ func (r *Reconciler) Pass(ctx context.Context) (*app.Pass, error) {
 		if err := c.run(); err != nil {
 			return err
 		}
-		transfers := custodyCheck{books: pass.books, check: reconcile.NewCustody(pass.frame), scales: scales, sinceMs: max(before.AtMs-lateMs, 1)}
+		transfers := custodyCheck{books: pass.books, check: reconcile.NewCustody(pass.frame), scales: scales, sinceMs: since}
 		if err := transfers.run(); err != nil {
 			return err
 		}

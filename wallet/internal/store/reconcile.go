@@ -55,7 +55,7 @@ func (s *Store) SavePass(ctx context.Context, p *app.Pass) (saved bool, err erro
 		if saved, err = movePass(tx, p); err != nil || !saved {
 			return err
 		}
-		for _, stop := range p.Stops {
+		for _, stop := range p.Stops { // of one scope and name, the first that was not lifted stays
 			if on, err := lifted(tx, &stop); err != nil || on {
 				if err != nil {
 					return err

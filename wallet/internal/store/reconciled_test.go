@@ -149,6 +149,21 @@ func TestReconciler_StopsWithdrawals(t *testing.T) {
 	})
 }
 
+func TestReconciler_RemembersDamage(t *testing.T) {
+	t.Run("a withdrawal that does not fit is found until it fits, however old it is", func(t *testing.T) {
+		a := newAuditor(t, testkit.SQLiteConfig(t))
+		a.withdrawalsStory()
+		a.exec("UPDATE withdraw_record SET state = 'CONFIRMED' WHERE request_key = 'sent'")
+		for i := range 4 {
+			p, err := reconciler.New(a.db, a.Store, a.clk, time.Minute).Pass(t.Context())
+			if a.must(err); p.Found == 0 {
+				t.Fatalf("pass %d has forgotten it", i+1)
+			}
+			a.clk.Advance(time.Hour)
+		}
+	})
+}
+
 // Whatever happens in whatever order, every identity holds.
 func TestTransfers_Property(t *testing.T) {
 	const runs, steps = 6, 120
