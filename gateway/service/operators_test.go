@@ -35,6 +35,12 @@ func (f fakeOperations) LiftStop(_ context.Context, in *walletpb.LiftStopRequest
 		f.w.asked("LiftStop", in)
 }
 
+func (f fakeWallet) ReviewWithdrawal(_ context.Context, in *walletpb.ReviewWithdrawalRequest, _ ...grpc.CallOption) (*walletpb.ReviewWithdrawalResponse, error) {
+	return &walletpb.ReviewWithdrawalResponse{Withdrawal: &walletpb.Withdrawal{
+		Id: in.GetId(), Reviews: []*walletpb.Review{{Operator: in.GetOperator(), Approve: in.GetApprove(), Reason: in.GetReason()}},
+	}}, f.w.asked("ReviewWithdrawal", in)
+}
+
 func (f fakeOperations) ListFeeIncome(_ context.Context, in *walletpb.ListFeeIncomeRequest, _ ...grpc.CallOption) (*walletpb.ListFeeIncomeResponse, error) {
 	return &walletpb.ListFeeIncomeResponse{Income: []*walletpb.FeeIncome{{Day: in.GetFirstDay(), Coin: "BTC", Trading: "1", Other: "0", Total: "1", Lines: 3}}},
 		f.w.asked("ListFeeIncome", in)
@@ -61,6 +67,8 @@ func TestGateway_Operators(t *testing.T) {
 		send(t, http.MethodPost, "/admin/correction", testAdmin, correction, `"requestedBy":"admin"`)
 		send(t, http.MethodPost, "/admin/decision/approve", bob, `{"requestId":"c-1","operator":"ann"}`, `"decidedBy":"bob"`)
 		send(t, http.MethodPost, "/admin/stop/lift", bob, `{"requestId":"l-1","reason":"x","scope":"MEMBER","name":"7"}`, `"requestedBy":"bob"`)
+		send(t, http.MethodPost, "/admin/withdraw/approve", ann, `{"id":7,"operator":"bob","reason":"x"}`, `"operator":"ann","approve":true`)
+		send(t, http.MethodPost, "/admin/withdraw/reject", bob, `{"id":7,"operator":"ann","reason":"x"}`, `"operator":"bob","approve":false`)
 		send(t, http.MethodGet, "/admin/fee-income?firstDay=2026-11-25&lastDay=2026-11-25", ann, "", `"day":"2026-11-25","coin":"BTC"`)
 	})
 	t.Run("nobody else may decide", func(t *testing.T) {

@@ -24,7 +24,8 @@ import (
 // TokenHeader carries the operators' token.
 const TokenHeader = "X-Admin-Token"
 
-// SharedName is who decides with the token that operators share.
+// SharedName is who decides with the token that operators share. The wallet knows it: where
+// two must decide, it is nobody.
 const SharedName = "admin"
 
 const maxID = 1<<53 - 1
