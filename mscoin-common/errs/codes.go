@@ -228,6 +228,8 @@ const (
 const (
 	// CodeSameOperator (FailedPrecondition): a request must be approved by somebody else than who made it.
 	CodeSameOperator Code = "SAME_OPERATOR"
+	// CodeSharedOperator (FailedPrecondition): what takes two operators takes two names that each belong to one of them.
+	CodeSharedOperator Code = "SHARED_OPERATOR"
 	// CodeUnknownDecision (NotFound): nobody has asked for that.
 	CodeUnknownDecision Code = "UNKNOWN_DECISION"
 	// CodeNotPending (FailedPrecondition): a request was carried out, rejected, or has expired.

@@ -28,6 +28,10 @@ const (
 	DecisionExpired  = "EXPIRED"
 )
 
+// SharedOperator is the name of whoever decides with the token that operators share. Who
+// has a token of his own as well would be two people: where two must decide, it is none.
+const SharedOperator = "admin"
+
 // DecisionTTL is how long a request may be approved.
 const DecisionTTL = 24 * time.Hour
 
@@ -96,6 +100,7 @@ type Decisions interface {
 // Refusals of decisions.
 var (
 	ErrSameOperator    = errs.New(errs.KindFailedPrecondition, errs.CodeSameOperator, "a second operator must approve what the first has asked for")
+	ErrSharedOperator  = errs.New(errs.KindFailedPrecondition, errs.CodeSharedOperator, "it takes two operators, each with a token of his own: the shared one is nobody's")
 	ErrUnknownDecision = errs.New(errs.KindNotFound, errs.CodeUnknownDecision, "nobody has asked for that")
 	ErrNotPending      = errs.New(errs.KindFailedPrecondition, errs.CodeNotPending, "the request was carried out, rejected, or has expired")
 	ErrNotStopped      = errs.New(errs.KindNotFound, errs.CodeNotStopped, "these withdrawals are not stopped")
@@ -133,10 +138,14 @@ func checkRequest(d *Decision) error {
 // RequestCorrection asks for an amount to be moved. It is booked when a second operator
 // approves. d carries request id, operator, reason and the two accounts.
 //
-// Errors: IDEMPOTENCY_MISMATCH; UNKNOWN_COIN; BAD_REQUEST and the codes of malformed numbers.
+// Errors: IDEMPOTENCY_MISMATCH; SHARED_OPERATOR; UNKNOWN_COIN; BAD_REQUEST and the codes of
+// malformed numbers.
 func (o *Operations) RequestCorrection(ctx context.Context, d Decision, coin, text string) (Decision, error) {
 	if err := checkRequest(&d); err != nil {
 		return Decision{}, err
+	}
+	if d.RequestedBy == SharedOperator {
+		return Decision{}, ErrSharedOperator
 	}
 	c, err := o.app.coin(ctx, coin)
 	if err != nil {
@@ -181,10 +190,10 @@ func (o *Operations) shown(ctx context.Context, d Decision) (Decision, error) {
 }
 
 // LiftStop lifts a stop of withdrawals: at once when the reconciliation that came after it
-// has found nothing about the member or coin, or it is a chain's, which no reconciliation
-// looks at; else when a second operator approves.
+// has found nothing about the member or coin, or it is a chain's (no reconciliation looks at
+// those) that has paid and taken nothing back; else when a second operator approves.
 //
-// Errors: NOT_STOPPED; IDEMPOTENCY_MISMATCH; BAD_REQUEST.
+// Errors: NOT_STOPPED; IDEMPOTENCY_MISMATCH; BAD_REQUEST; SHARED_OPERATOR when it takes two.
 func (o *Operations) LiftStop(ctx context.Context, d Decision) (Decision, error) {
 	if err := checkRequest(&d); err != nil {
 		return Decision{}, err
@@ -206,12 +215,13 @@ func validMemberName(name string) bool {
 }
 
 // cleanSince reports whether the last pass came after the stop and found nothing that
-// would stop the same again, and nothing of it is in suspense.
-func cleanSince(s Stop, p *Pass, suspense bool) bool {
+// would stop the same again, and nothing of it is open: no order in suspense, no credited
+// deposit and no booked withdrawal that its chain has taken back.
+func cleanSince(s Stop, p *Pass, open bool) bool {
 	if s.Scope == StopChain {
-		return true // the reconciliation knows nothing of chains
+		return !open // the reconciliation knows nothing of chains
 	}
-	if p.Number == 0 || p.AtMs <= s.SinceMs || suspense {
+	if p.Number == 0 || p.AtMs <= s.SinceMs || open {
 		return false
 	}
 	if p.Found == 0 {
@@ -239,7 +249,8 @@ func cleanSince(s Stop, p *Pass, suspense bool) bool {
 
 // Approve carries out what another operator has asked for.
 //
-// Errors: UNKNOWN_DECISION; SAME_OPERATOR; NOT_PENDING; INSUFFICIENT_BALANCE when a member
+// Errors: UNKNOWN_DECISION; SAME_OPERATOR; SHARED_OPERATOR; NOT_PENDING, also when by now
+// another reason stops the same; INSUFFICIENT_BALANCE when a member
 // would have less than nothing: then it stays pending; NOT_STOPPED.
 func (o *Operations) Approve(ctx context.Context, requestID, operator string) (Decision, error) {
 	return o.decide(ctx, requestID, operator, o.store.ApproveDecision)

@@ -148,7 +148,8 @@ func (t *Transfers) CancelWithdrawal(ctx context.Context, memberID, id int64) (W
 // withdrawal go, a rejection ends it and returns its money. Repeating one's decision
 // changes nothing; the opposite one is IDEMPOTENCY_MISMATCH.
 //
-// Errors: UNKNOWN_WITHDRAWAL, WITHDRAWAL_STATE, IDEMPOTENCY_MISMATCH, BAD_REQUEST.
+// Errors: UNKNOWN_WITHDRAWAL, WITHDRAWAL_STATE, IDEMPOTENCY_MISMATCH, BAD_REQUEST;
+// SHARED_OPERATOR for an approval of what takes two.
 func (t *Transfers) ReviewWithdrawal(ctx context.Context, r Review) (Withdrawal, error) {
 	if !validID(r.WithdrawalID) {
 		return Withdrawal{}, ErrUnknownWithdrawal

@@ -213,6 +213,48 @@ func TestOperations_LiftStop(t *testing.T) {
 			t.Fatalf("another discrepancy does not stop the member: %s", stops(o))
 		}
 	})
+	for _, coins := range [][2]string{{"BTC", "USDT"}, {"USDT", "BTC"}} {
+		t.Run("a stop that was lifted for damage in "+coins[0]+" comes back for damage in "+coins[1], func(t *testing.T) {
+			cfg := testkit.SQLiteConfig(t)
+			o := newOffice(t, newSealed(t, testkit.OpenDatabase(t, cfg), "sqlite:"+cfg.DSN))
+			o.works(4)
+			damage := func(coin string) {
+				o.do("UPDATE member_wallet SET balance = balance + 5 WHERE member_id = 1 AND coin_name = '" + coin + "'")
+				o.pass()
+			}
+			o.pass()
+			damage(coins[0])
+			if _, err := lift(o, "l-1", app.StopMember, "1"); err != nil {
+				t.Fatal(err)
+			}
+			_, err := o.ops.Approve(t.Context(), "l-1", app.SharedOperator)
+			o.refused("the shared token as the second operator", app.ErrSharedOperator, err)
+			if _, err := o.ops.Approve(t.Context(), "l-1", "bob"); err != nil {
+				t.Fatal(err)
+			}
+			if damage(coins[1]); !strings.Contains(stops(o), "MEMBER/1") {
+				t.Fatalf("stopped %s", stops(o))
+			}
+		})
+	}
+	t.Run("a request lifts a stop for the reason that it shows, no other", func(t *testing.T) {
+		cfg := testkit.SQLiteConfig(t)
+		o := newOffice(t, newSealed(t, testkit.OpenDatabase(t, cfg), "sqlite:"+cfg.DSN))
+		o.do("INSERT INTO wallet_stop VALUES ('MEMBER', '1', 1, 'first')")
+		if d, err := lift(o, "l-1", app.StopMember, "1"); err != nil || d.State != app.DecisionPending {
+			t.Fatalf("%+v %v", d, err)
+		}
+		_, err := o.ops.LiftStop(t.Context(), app.Decision{RequestID: "l-2", RequestedBy: app.SharedOperator, Reason: "x", Scope: app.StopMember, Name: "1"})
+		o.refused("the shared token as the first operator", app.ErrSharedOperator, err)
+		_, err = o.correction("c-1", app.SharedOperator, suspense, member1, "1")
+		o.refused("a correction by the shared token", app.ErrSharedOperator, err)
+		o.do("UPDATE wallet_stop SET reason = 'second'")
+		_, err = o.ops.Approve(t.Context(), "l-1", "bob")
+		o.refused("a stop that came for another reason", app.ErrNotPending, err)
+		if got := stops(o); got != "MEMBER/1" {
+			t.Fatal(got)
+		}
+	})
 	t.Run("one operator does not lift the stop of a member with an order in suspense", func(t *testing.T) {
 		cfg := testkit.SQLiteConfig(t)
 		o := newOffice(t, newSealed(t, testkit.OpenDatabase(t, cfg), "sqlite:"+cfg.DSN))

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"gorm.io/gorm"
 
@@ -233,7 +234,7 @@ func (b *batch) spend(coin string, p *custody.Spend, height, nowMs int64) error 
 // RollBack takes back the blocks above fork, which are not on the best chain any more.
 // Deposits of theirs that were not credited are dropped. When one was credited, or a
 // withdrawal was booked, the chain did what its confirmations should exclude: the coin's
-// chain is stopped. moved is false when the position is another by now.
+// chain is stopped, and so are all withdrawals of the members who were credited. moved is false when the position is another by now.
 func (s *Store) RollBack(ctx context.Context, coin string, from, fork custody.BlockID) (moved bool, err error) {
 	err = s.db.Tx(ctx, func(tx *database.Tx) (err error) {
 		tx.Name("chain_rollback")
@@ -261,6 +262,9 @@ func (s *Store) rollBack(b *batch, coin string, from, fork custody.BlockID) (boo
 	if err != nil {
 		return false, err
 	}
+	if err := b.stopCredited(coin, fork.Height, now); err != nil {
+		return false, err
+	}
 	for _, change := range []struct{ from, to app.DepositState }{{app.DepositPending, app.DepositDropped}, {app.DepositCredited, app.DepositOrphaned}} {
 		err := above(&depositRecordRow{}).Where("state = ?", string(change.from)).
 			Updates(map[string]any{"state": string(change.to), "updated_ms": now}).Error
@@ -285,6 +289,27 @@ func (s *Store) rollBack(b *batch, coin string, from, fork custody.BlockID) (boo
 		}
 	}
 	return true, b.moveChain(coin, fork, now)
+}
+
+// stopCredited stops the withdrawals, of any coin, of the members who were credited what a
+// chain is taking back: they may have sold it.
+func (b *batch) stopCredited(coin string, above, nowMs int64) error {
+	var members []int64
+	err := b.tx.DB().Model(&depositRecordRow{}).Where("coin = ? AND height > ? AND state = ?", coin, above, string(app.DepositCredited)).
+		Distinct().Order("member_id").Pluck("member_id", &members).Error
+	if err != nil {
+		return err
+	}
+	for _, member := range members {
+		err := setStop(b.ctx, b.tx, app.Stop{
+			Scope: app.StopMember, Name: strconv.FormatInt(member, 10), SinceMs: nowMs,
+			Reason: fmt.Sprintf("credited deposits of the member in %s above block %d are on the chain no more", coin, above),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DueDeposits returns the ids of pending deposits that have their confirmations, oldest

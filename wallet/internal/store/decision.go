@@ -115,31 +115,60 @@ func requestLift(tx *database.Tx, row *decisionRow, nowMs int64, now func(app.St
 	if err != nil {
 		return err
 	}
-	suspended := int64(0)
-	query := tx.DB().Model(&suspenseRow{})
-	if row.Scope == app.StopMember {
-		query = query.Where("member_id = ?", row.Name)
+	open, err := openMatters(tx.DB(), row)
+	if err != nil {
+		return err
 	}
-	if row.Scope != app.StopCoin {
-		if err := query.Count(&suspended).Error; err != nil {
-			return err
-		}
-	}
-	if now(app.Stop(stops[0]), &pass, suspended > 0) {
+	switch {
+	case now(app.Stop(stops[0]), &pass, open):
 		row.State, row.DecidedMs = app.DecisionDone, nowMs
 		if err := liftStop(tx, row); err != nil {
 			return err
 		}
+	case row.RequestedBy == app.SharedOperator:
+		return tx.Fail(app.ErrSharedOperator)
 	}
 	return tx.DB().Save(row).Error
 }
 
-func liftStop(tx *database.Tx, row *decisionRow) error {
-	res := tx.DB().Where("scope = ? AND name = ?", row.Scope, row.Name).Delete(&stopRow{})
-	if res.Error == nil && res.RowsAffected == 0 {
-		return tx.Fail(app.ErrNotStopped)
+// openMatters reports whether something of a stop is open that a clean reconciliation does
+// not settle: orders in suspense, or what a chain has taken back after it was booked.
+func openMatters(db *gorm.DB, row *decisionRow) (bool, error) {
+	var orders, deposits, withdrawals int64
+	switch row.Scope {
+	case app.StopCoin:
+		return false, nil
+	case app.StopChain:
+		if err := db.Model(&depositRecordRow{}).Where("coin = ? AND state = ?", row.Name, string(app.DepositOrphaned)).Count(&deposits).Error; err != nil {
+			return false, err
+		}
+		err := db.Raw("SELECT COUNT(*) FROM withdraw_record w LEFT JOIN chain_spend p ON p.coin = w.coin AND p.chain_tx = w.chain_tx"+
+			" WHERE w.coin = ? AND w.state = ? AND COALESCE(p.height, 0) = 0", row.Name, string(app.Confirmed)).Scan(&withdrawals).Error
+		return deposits+withdrawals > 0, err
 	}
-	return res.Error
+	query := db.Model(&suspenseRow{})
+	if row.Scope == app.StopMember {
+		query = query.Where("member_id = ?", row.Name)
+	}
+	err := query.Count(&orders).Error
+	return orders > 0, err
+}
+
+// liftStop ends the stop for the reason that the request shows; another that came since is
+// another decision.
+func liftStop(tx *database.Tx, row *decisionRow) error {
+	res := tx.DB().Where("scope = ? AND name = ? AND reason = ?", row.Scope, row.Name, row.StopReason).Delete(&stopRow{})
+	if res.Error != nil || res.RowsAffected > 0 {
+		return res.Error
+	}
+	var others int64
+	if err := tx.DB().Model(&stopRow{}).Where("scope = ? AND name = ?", row.Scope, row.Name).Count(&others).Error; err != nil {
+		return err
+	}
+	if others > 0 {
+		return tx.Fail(app.ErrNotPending.With("by now another reason stops the same: ask again"))
+	}
+	return tx.Fail(app.ErrNotStopped)
 }
 
 func lockDecision(tx *database.Tx, id string) (decisionRow, error) {
@@ -172,6 +201,8 @@ func (s *Store) ApproveDecision(ctx context.Context, id, operator string) (out a
 			return nil // a repetition
 		case row.RequestedBy == operator:
 			return tx.Fail(app.ErrSameOperator)
+		case operator == app.SharedOperator || row.RequestedBy == app.SharedOperator:
+			return tx.Fail(app.ErrSharedOperator)
 		case out.StateAt(now) != app.DecisionPending:
 			return tx.Fail(app.ErrNotPending)
 		}

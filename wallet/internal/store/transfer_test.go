@@ -314,7 +314,7 @@ func TestTransfers_Reorg(t *testing.T) {
 				t.Fatal(stops)
 			}
 		})
-		b.run(t, "a reorganisation of a credited deposit stops the coin's deposits and withdrawals, and no other coin's", func(t *testing.T) {
+		b.run(t, "a reorganisation of a credited deposit stops the coin's deposits and withdrawals, no other coin's, and the credited member's of every coin", func(t *testing.T) {
 			b.book(alice, "BTC")
 			b.book(alice, "ETH")
 			head, err := b.chain.Head(t.Context(), "BTC")
@@ -323,8 +323,14 @@ func TestTransfers_Reorg(t *testing.T) {
 			b.must(err)
 			b.turn()
 			stops := b.stops()
-			if len(stops) != 1 || stops[0].Scope != app.StopChain || stops[0].Name != "BTC" || !strings.Contains(stops[0].Reason, "1 credited deposits") {
+			if len(stops) != 2 || stops[0].Scope != app.StopChain || stops[0].Name != "BTC" || !strings.Contains(stops[0].Reason, "1 credited deposits") ||
+				stops[1].Scope != app.StopMember || stops[1].Name != strconv.FormatInt(alice, 10) {
 				t.Fatal(stops)
+			}
+			ops := app.NewOperations(b.Store, app.New(b.Store, nil, b.clk), b.clk)
+			lift := app.Decision{RequestID: "l-1", RequestedBy: "olga", Reason: "x", Scope: app.StopChain, Name: "BTC"}
+			if d, err := ops.LiftStop(t.Context(), lift); err != nil || d.State != app.DecisionPending {
+				t.Fatalf("one operator lifts the stop of a chain that took a credited deposit back: %+v %v", d, err)
 			}
 			b.pay(bob, "BTC", "1")
 			b.mine("BTC", 5)
@@ -333,12 +339,17 @@ func TestTransfers_Reorg(t *testing.T) {
 			if _, err := b.withdraw(alice, "w1", "BTC", "1"); !errors.Is(err, app.ErrStopped) {
 				t.Fatal(err)
 			}
-			b.mustWithdraw(alice, "w2", "ETH", "0.5")
+			if _, err := b.withdraw(alice, "w2", "ETH", "0.5"); !errors.Is(err, app.ErrStopped) {
+				t.Fatalf("who sold the deposit for another coin takes that: %v", err)
+			}
 			b.fund(bob, "ETH", "1")
 			b.wantBalance(bob, "ETH", 100_000_000, 0)
+			b.book(bob, "ETH")
+			b.mustWithdraw(bob, "w2", "ETH", "0.5")
 		})
 		b.run(t, "once an operator lifts the stop it goes on, and what is on the chain again is not credited again", func(*testing.T) {
 			b.lift(app.StopChain, "BTC")
+			b.lift(app.StopMember, strconv.FormatInt(alice, 10))
 			b.turn()
 			b.wantDeposits(app.DepositCredited, app.DepositCredited, app.DepositDropped, app.DepositCredited, app.DepositCredited)
 			b.wantBalance(alice, "BTC", 200_000_000, 0)
@@ -623,6 +634,9 @@ func TestTransfers_Review(t *testing.T) {
 			if _, err := review(w.ID, "olga", false); !errors.Is(err, app.ErrMismatch) {
 				t.Fatal(err)
 			}
+			if _, err := review(w.ID, app.SharedOperator, true); !errors.Is(err, app.ErrSharedOperator) {
+				t.Fatalf("the shared token is a second operator: %v", err)
+			}
 			if w, err := review(w.ID, "otto", true); err != nil || w.State != app.Approved {
 				t.Fatal(w, err)
 			}
@@ -725,6 +739,10 @@ func TestTransfers_Attention(t *testing.T) {
 				t.Fatal(before, after)
 			}
 			b.custody.before = nil
+			// An earlier request may come to the custody only now: it must not be paid.
+			if _, err := b.chain.Send(t.Context(), "BTC", custody.Payment{Key: w.Key(), To: w.Address, Amount: "1"}); !errors.Is(err, custody.ErrAbandoned) {
+				t.Fatal(err)
+			}
 		})
 		b.run(t, "a stop holds back what is approved", func(t *testing.T) {
 			w := b.mustWithdraw(alice, "w5", "BTC", "1")

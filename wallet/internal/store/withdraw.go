@@ -303,6 +303,9 @@ func (s *Store) ReviewWithdrawal(ctx context.Context, r app.Review) (app.Withdra
 			}
 			return nil
 		}
+		if r.Approve && row.ReviewsNeeded > 1 && r.Operator == app.SharedOperator {
+			return app.ErrSharedOperator
+		}
 		open := row.state() == app.PendingReview || !r.Approve && row.state() == app.Approved
 		if !open {
 			return wrongState(row)

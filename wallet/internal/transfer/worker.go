@@ -257,14 +257,15 @@ func (w *Worker) send(ctx context.Context, wd *app.Withdrawal) error {
 	return w.again(ctx, wd, err)
 }
 
-// refused fails what the custody will not send, once it says that it did not send it
-// before either: money that may have left is never given back.
+// refused fails what the custody will not send, once it promises never to, nor to have sent
+// it before: an earlier request may still be on its way, and money that may have left is
+// never given back.
 func (w *Worker) refused(ctx context.Context, wd *app.Withdrawal, why error) error {
-	sent, err := w.custody.Sent(ctx, wd.Coin, wd.Key())
+	sent, err := w.custody.Abandon(ctx, wd.Coin, wd.Key())
 	switch {
 	case err == nil:
 		return w.store.MarkSent(ctx, wd.ID, sent.TxID)
-	case errors.Is(err, custody.ErrUnknownPayment), errors.Is(err, custody.ErrAbandoned):
+	case errors.Is(err, custody.ErrAbandoned):
 		return w.store.FailWithdrawal(ctx, wd.ID, []app.WithdrawalState{app.Broadcasting}, why.Error())
 	}
 	return w.again(ctx, wd, errors.Join(why, err))
