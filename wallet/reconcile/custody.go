@@ -129,13 +129,20 @@ func (c *Custody) AddStrayPayment(coin, chainTx, key string, amount int64) {
 	c.found(checkCustody, "custody paid what no withdrawal asked for", place{where: "payment " + chainTx, record: key}, coin, 0, amount)
 }
 
-// AddMovement adds what came into the custody, or went when out is set, to what it must
-// have. It fails for a text that is no amount.
-func (c *Custody) AddMovement(coin, amount string, out bool) error {
+// Amount counts a chain's amount in 10^-18. What is no amount is a discrepancy, and nothing.
+func (c *Custody) Amount(coin, amount string) *big.Int {
 	n, err := ChainAmount(amount)
 	if err != nil {
-		return fmt.Errorf("movement of %s: %w", coin, err)
+		c.found(checkCustody, fmt.Sprintf("chain's amount %.50q is none", amount), place{where: "custody"}, coin, 0, 0)
+		return new(big.Int)
 	}
+	return n
+}
+
+// AddMovement adds what came into the custody, or went when out is set, to what it must
+// have.
+func (c *Custody) AddMovement(coin, amount string, out bool) {
+	n := c.Amount(coin, amount)
 	if c.has[coin] == nil {
 		c.has[coin] = new(big.Int)
 	}
@@ -143,16 +150,12 @@ func (c *Custody) AddMovement(coin, amount string, out bool) error {
 		n.Neg(n)
 	}
 	c.has[coin].Add(c.has[coin], n)
-	return nil
 }
 
 // Compare compares what the custody must have of a coin with what it says it has. Amounts
 // are told in units of scale decimals, down to whole ones.
-func (c *Custody) Compare(coin, says string, scale int) error {
-	got, err := ChainAmount(says)
-	if err != nil {
-		return fmt.Errorf("balance of %s: %w", coin, err)
-	}
+func (c *Custody) Compare(coin, says string, scale int) {
+	got := c.Amount(coin, says)
 	want := c.has[coin]
 	if want == nil {
 		want = new(big.Int)
@@ -160,7 +163,6 @@ func (c *Custody) Compare(coin, says string, scale int) error {
 	if got.Cmp(want) != 0 {
 		c.found(checkCustody, "custody has something else than its chain's movements say", place{where: "custody"}, coin, Units(want, scale), Units(got, scale))
 	}
-	return nil
 }
 
 // Coins are those with movements.

@@ -112,6 +112,7 @@ func TestTransfers_Reconciled(t *testing.T) {
 		{"a credit that never was", "UPDATE deposit_record SET state = 'CREDITED' WHERE state = 'TOO_SMALL'", [2]string{"deposit", "but was not"}},
 		{"a credited deposit that is on the chain no more", "UPDATE deposit_record SET height = 0 WHERE state = 'CREDITED'", [2]string{"deposit", "in no block"}},
 		{"a deposit credited to another member", "UPDATE deposit_record SET member_id = 12 WHERE state = 'CREDITED'", [2]string{"deposit", "another member"}},
+		{"an amount of a chain that is none", "UPDATE chain_spend SET chain_fee = '1e3' WHERE chain_tx = " + chainTx, [2]string{"custody", "is none"}},
 		{"money that the custody does not have", "UPDATE deposit_record SET chain_amount = '3.5' WHERE state = 'UNKNOWN_ADDRESS'", [2]string{"custody", "something else"}},
 	} {
 		t.Run(tt.damage+" is found and named", func(t *testing.T) {
