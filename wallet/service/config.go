@@ -88,7 +88,8 @@ type CoinConfig struct {
 	DayLimit string `json:",optional"`
 	// Fee of a withdrawal, on top of its amount.
 	Fee string `json:",optional"`
-	// ReviewAbove is the amount above which an operator approves first.
+	// ReviewAbove is the amount above which an operator approves first, counted from all
+	// that the member withdraws in a UTC day. It needs a DayLimit.
 	ReviewAbove string `json:",optional"`
 	// TwoReviewsAbove is the amount above which two do.
 	TwoReviewsAbove string `json:",optional"`

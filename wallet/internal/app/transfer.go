@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/zeromicro/go-zero/core/logx"
+
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/errs"
 	"mscoin/mscoin-common/money"
@@ -45,7 +47,8 @@ type CoinRules struct {
 	// Fee is the house's fee of a withdrawal.
 	Fee string
 	// ReviewAbove and TwoReviewsAbove are the amounts above which an operator, or two,
-	// must approve.
+	// must approve, counted from all that the member withdraws in a UTC day. They need a
+	// DayLimit.
 	ReviewAbove, TwoReviewsAbove string
 }
 
@@ -62,6 +65,8 @@ type Limits struct {
 	ReviewAbove     int64
 	TwoReviewsAbove int64
 }
+
+var errBadRules = errors.New("a coin cannot be transferred by these rules")
 
 // Limits counts the rules in units.
 func (r *CoinRules) Limits(c Coin) (Limits, error) {
@@ -84,19 +89,22 @@ func (r *CoinRules) Limits(c Coin) (Limits, error) {
 		}
 		n, err := money.Parse(f.text, c.Scale)
 		if err != nil {
-			return l, fmt.Errorf("custody rules of %s: %s: %w", c.Name, f.name, err)
+			return l, fmt.Errorf("%w: custody rules of %s: %s: %w", errBadRules, c.Name, f.name, err)
 		}
 		*f.into = n
+	}
+	if l.DayLimit == 0 && (l.ReviewAbove > 0 || l.TwoReviewsAbove > 0) {
+		return l, fmt.Errorf("%w: custody rules of %s: ReviewAbove needs a DayLimit", errBadRules, c.Name)
 	}
 	return l, nil
 }
 
-// Reviews is how many operators must approve an amount.
-func (l *Limits) Reviews(amount int64) int64 {
+// Reviews is how many operators must approve what brings the day's withdrawals to a sum.
+func (l *Limits) Reviews(daySum int64) int64 {
 	switch {
-	case l.TwoReviewsAbove > 0 && amount > l.TwoReviewsAbove:
+	case l.TwoReviewsAbove > 0 && daySum > l.TwoReviewsAbove:
 		return 2
-	case l.ReviewAbove > 0 && amount > l.ReviewAbove:
+	case l.ReviewAbove > 0 && daySum > l.ReviewAbove:
 		return 1
 	}
 	return 0
@@ -181,6 +189,7 @@ type Transfers struct {
 
 	mu    sync.Mutex
 	known map[string]Limits
+	told  sync.Map // coins whose rules cannot be
 }
 
 // NewTransfers returns the use cases; without a custody every transfer is refused.
@@ -216,12 +225,19 @@ func (t *Transfers) Limits(ctx context.Context, coin string) (Limits, error) {
 	return Limits{}, ErrTransferDisabled.With(c.Name)
 }
 
-// Offered returns the limits of every coin that can be transferred and is listed.
+// Offered returns the limits of every coin that can be transferred and is listed. One whose
+// rules cannot be is left out, and logged once.
 func (t *Transfers) Offered(ctx context.Context) ([]Limits, error) {
 	var all []Limits
 	for i := range t.cfg.Coins {
 		l, err := t.Limits(ctx, t.cfg.Coins[i].Coin)
 		if errors.Is(err, ErrUnknownCoin) || errors.Is(err, ErrTransferDisabled) {
+			continue
+		}
+		if errors.Is(err, errBadRules) {
+			if _, told := t.told.LoadOrStore(t.cfg.Coins[i].Coin, true); !told {
+				logx.WithContext(ctx).Errorf("ALARM %v: its deposits and withdrawals stand still", err)
+			}
 			continue
 		}
 		if err != nil {

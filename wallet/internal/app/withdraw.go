@@ -35,6 +35,10 @@ const (
 	WithdrawalFailed WithdrawalState = "FAILED"
 )
 
+// ErrOtherPayment is returned when the transaction that the custody named pays something
+// else than the withdrawal.
+var ErrOtherPayment = errors.New("the transaction is not this withdrawal's payment: its key, address or amount is another")
+
 // OpenWithdrawals are the states in which money is held.
 func OpenWithdrawals() []WithdrawalState {
 	return []WithdrawalState{PendingReview, Approved, Broadcasting, SentOut}

@@ -2,14 +2,17 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"gorm.io/gorm"
 
 	"mscoin/mscoin-common/database"
 	"mscoin/wallet/custody"
 	"mscoin/wallet/internal/app"
+	"mscoin/wallet/reconcile"
 )
 
 // keptBlocks is how many blocks of a chain are remembered, to find where another branch
@@ -121,7 +124,12 @@ func (s *Store) ChainBlock(ctx context.Context, coin string, height int64) (stri
 // ApplyBlock notes what the block after the position has of deposits and payments. applied
 // is false, and nothing is changed, when the position is not the block's parent (somebody
 // else was faster, or the chain has another branch by now) or the chain is stopped.
+//
+// A block that says what cannot be is app.ErrBadChain, before anything is written.
 func (s *Store) ApplyBlock(ctx context.Context, l *app.Limits, block *custody.Block) (applied bool, err error) {
+	if err := checkBlock(block); err != nil {
+		return false, fmt.Errorf("%w: block %d: %w", app.ErrBadChain, block.Height, err)
+	}
 	ids := make([]int64, len(block.Receipts))
 	for i := range ids {
 		if ids[i], err = s.deposits.Next(ctx); err != nil {
@@ -135,6 +143,42 @@ func (s *Store) ApplyBlock(ctx context.Context, l *app.Limits, block *custody.Bl
 	})
 	return applied && err == nil, err
 }
+
+// checkBlock refuses what the columns have no room for, and what is no amount.
+func checkBlock(block *custody.Block) (err error) {
+	text := func(what, text string, least, most int) {
+		if len(text) < least || len(text) > most || !utf8.ValidString(text) {
+			err = errors.Join(err, fmt.Errorf("%s of %d bytes, or not UTF-8", what, len(text)))
+		}
+	}
+	amount := func(what, text string) {
+		if n, wrong := reconcile.ChainAmount(text); wrong != nil || n.Sign() < 0 || len(text) > custody.MaxAmountBytes {
+			err = errors.Join(err, fmt.Errorf("%s %.50q is no amount", what, text))
+		}
+	}
+	text("hash", block.Hash, 1, custody.MaxHashBytes)
+	for i := range block.Receipts {
+		r := &block.Receipts[i]
+		text("receipt's transaction", r.TxID, 1, custody.MaxTxIDBytes)
+		text("receipt's address", r.Address, 0, custody.MaxAddressBytes)
+		amount("receipt's amount", r.Amount)
+		if r.Index < 0 {
+			err = errors.Join(err, fmt.Errorf("receipt's index %d", r.Index))
+		}
+	}
+	for i := range block.Spends {
+		s := &block.Spends[i]
+		text("payment's transaction", s.TxID, 1, custody.MaxTxIDBytes)
+		text("payment's key", s.Key, 0, maxPaymentKey)
+		text("payment's address", s.To, 0, custody.MaxAddressBytes)
+		amount("payment's amount", s.Amount)
+		amount("payment's fee", s.Fee)
+	}
+	return err
+}
+
+// maxPaymentKey is what chain_spend has room for.
+const maxPaymentKey = 64
 
 func (s *Store) applyBlock(b *batch, l *app.Limits, block *custody.Block, ids []int64) (bool, error) {
 	coin, now := l.Coin.Name, s.clk.NowMs()
@@ -215,7 +259,7 @@ func (b *batch) receive(l *app.Limits, r *custody.Receipt, height, id, nowMs int
 	return b.tx.DB().Model(&depositRecordRow{}).Where("id = ?", before.ID).Select("*").Updates(&before).Error
 }
 
-// spend notes a payment of the custody.
+// spend notes a payment of the custody: new, or again after its block was replaced.
 func (b *batch) spend(coin string, p *custody.Spend, height, nowMs int64) error {
 	if err := b.step("write chain_spend"); err != nil {
 		return err
@@ -226,6 +270,13 @@ func (b *batch) spend(coin string, p *custody.Spend, height, nowMs int64) error 
 	fresh, err := b.tx.InsertIfAbsent(&row)
 	if err != nil || fresh {
 		return err
+	}
+	var before spendRow
+	if err := b.tx.ForUpdate().Where("coin = ? AND chain_tx = ?", coin, p.TxID).Take(&before).Error; err != nil {
+		return err
+	}
+	if before.PaymentKey != p.Key || before.Address != p.To || before.ChainAmount != p.Amount || before.ChainFee != p.Fee || before.Height > 0 {
+		return b.tx.Fail(fmt.Errorf("%w: payment %s is in two blocks, or changed", app.ErrBadChain, p.TxID))
 	}
 	return b.tx.DB().Model(&spendRow{}).Where("coin = ? AND chain_tx = ?", coin, p.TxID).
 		Updates(map[string]any{"height": height, "updated_ms": nowMs}).Error

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/zeromicro/go-zero/core/logx"
 
@@ -118,7 +119,7 @@ func (b *batch) writeSuspense(suspense settlement.Suspense, nowMs int64) error {
 		bySymbol[o.Symbol]++
 		cause := o.Cause.Error()
 		rows = append(rows, suspenseRow{
-			OrderID: o.OrderID, MemberID: o.MemberID, Symbol: o.Symbol, Seq: o.Seq, Cause: cause[:min(len(cause), maxCause)], SinceMs: nowMs,
+			OrderID: o.OrderID, MemberID: o.MemberID, Symbol: o.Symbol, Seq: o.Seq, Cause: strings.ToValidUTF8(cause[:min(len(cause), maxCause)], ""), SinceMs: nowMs,
 		})
 		logx.WithContext(b.ctx).Errorf("ALARM order %d of member %d is put in suspense by record %d of %s, withdrawals of the member are frozen: %v",
 			o.OrderID, o.MemberID, o.Seq, o.Symbol, o.Cause)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"mscoin/mscoin-common/clock"
 	"mscoin/mscoin-common/database"
@@ -54,6 +55,15 @@ type unreliable struct {
 
 	before, after error
 	sends         int
+	lie           func(*custody.Block)
+}
+
+func (u *unreliable) Block(ctx context.Context, coin string, height int64) (custody.Block, error) {
+	b, err := u.Custody.Block(ctx, coin, height)
+	if err == nil && u.lie != nil {
+		u.lie(&b)
+	}
+	return b, err
 }
 
 func (u *unreliable) Send(ctx context.Context, coin string, p custody.Payment) (custody.Sent, error) {
@@ -658,6 +668,15 @@ func TestTransfers_Review(t *testing.T) {
 				t.Fatal(before, after)
 			}
 		})
+		b.run(t, "what many small ones of a day come to is reviewed like a large one", func(t *testing.T) {
+			b.fund(bob, "BTC", "50")
+			b.book(bob, "BTC")
+			for i, want := range []app.WithdrawalState{app.Approved, app.PendingReview, app.PendingReview, app.PendingReview} {
+				if w := b.mustWithdraw(bob, "s"+strconv.Itoa(i), "BTC", "6"); w.State != want || w.ReviewsNeeded != []int64{0, 1, 1, 2}[i] {
+					t.Fatalf("%d: %+v", i, w)
+				}
+			}
+		})
 		b.run(t, "an approval without a name is refused", func(t *testing.T) {
 			if _, err := review(1, "", true); errs.CodeOf(err) != errs.CodeBadRequest {
 				t.Fatal(err)
@@ -756,6 +775,104 @@ func TestTransfers_Attention(t *testing.T) {
 		})
 		b.wantBooks()
 	})
+}
+
+func TestTransfers_BadChain(t *testing.T) {
+	receipt := custody.Receipt{TxID: "t", Address: "a", Amount: "1"}
+	spend := custody.Spend{TxID: "t", Key: "w-1", To: "a", Amount: "1", Fee: "0"}
+	for what, lie := range map[string]func(b *custody.Block){
+		"an amount that is none": func(b *custody.Block) { r := receipt; r.Amount = "1e3"; b.Receipts = append(b.Receipts, r) },
+		"an address that is too long": func(b *custody.Block) {
+			r := receipt
+			r.Address = strings.Repeat("a", 129)
+			b.Receipts = append(b.Receipts, r)
+		},
+		"a receipt before the first":    func(b *custody.Block) { r := receipt; r.Index = -1; b.Receipts = append(b.Receipts, r) },
+		"a payment's negative amount":   func(b *custody.Block) { s := spend; s.Amount = "-1"; b.Spends = append(b.Spends, s) },
+		"a payment without a fee":       func(b *custody.Block) { s := spend; s.Fee = ""; b.Spends = append(b.Spends, s) },
+		"a payment's key that is long":  func(b *custody.Block) { s := spend; s.Key = strings.Repeat("k", 65); b.Spends = append(b.Spends, s) },
+		"a transaction without an id":   func(b *custody.Block) { s := spend; s.TxID = ""; b.Spends = append(b.Spends, s) },
+		"a text that is not UTF-8":      func(b *custody.Block) { s := spend; s.To = "\xff"; b.Spends = append(b.Spends, s) },
+		"a payment that is there twice": func(b *custody.Block) { b.Spends = append(b.Spends, spend, spend) },
+	} {
+		t.Run(what+" stops the coin's chain, and nothing of the block is kept", func(t *testing.T) {
+			b := newBank(t, testkit.OpenDatabase(t, testkit.SQLiteConfig(t)))
+			b.turn() // begins the chain
+			b.mine("BTC", 1)
+			b.custody.lie = lie
+			b.turn()
+			if stops := b.stops(); len(stops) != 1 || stops[0].Scope != app.StopChain || stops[0].Name != "BTC" {
+				t.Fatalf("%+v", stops)
+			}
+			if n := b.count("chain_spend") + b.count("deposit_record"); n != 0 {
+				t.Fatalf("%d rows are kept", n)
+			}
+		})
+	}
+}
+
+func TestTransfers_OneFails(t *testing.T) {
+	b := newBank(t, testkit.OpenDatabase(t, testkit.SQLiteConfig(t)))
+	b.run(t, "a deposit that cannot be credited keeps no later one waiting", func(t *testing.T) {
+		b.pay(alice, "BTC", "1")
+		b.pay(bob, "BTC", "2")
+		b.mine("BTC", 3)
+		failed := false
+		b.SetFault(func(step string) error {
+			if step == "update deposit_record" && !failed {
+				failed = true
+				return errAway
+			}
+			return nil
+		})
+		b.turn()
+		b.SetFault(nil)
+		b.wantDeposits(app.DepositPending, app.DepositCredited)
+		b.turn()
+		b.wantDeposits(app.DepositCredited, app.DepositCredited)
+	})
+	b.run(t, "a coin whose rules cannot be keeps no other from being offered", func(t *testing.T) {
+		for name, bad := range map[string]app.CoinRules{
+			"a limit finer than a unit":      {Coin: "BTC", Confirmations: 1, MinDeposit: "0.000000001"},
+			"a review without a day's limit": {Coin: "BTC", Confirmations: 1, ReviewAbove: "1"},
+		} {
+			cfg := app.TransferConfig{Coins: []app.CoinRules{bad, {Coin: "ETH", Confirmations: 1}}, MaxAddresses: 1}
+			all, err := app.NewTransfers(app.New(b.Store, nil, b.clk), b.Store, b.custody, b.clk, cfg).Offered(t.Context())
+			if err != nil || len(all) != 1 || all[0].Coin.Name != "ETH" {
+				t.Errorf("%s: %+v %v", name, all, err)
+			}
+		}
+	})
+	b.run(t, "a reason that is too long is cut between characters", func(t *testing.T) {
+		b.fund(alice, "BTC", "5")
+		b.book(alice, "BTC")
+		w := b.mustWithdraw(alice, "w1", "BTC", "1")
+		b.must(b.FailWithdrawal(t.Context(), w.ID, []app.WithdrawalState{app.Approved}, "x"+strings.Repeat("\u20ac", 100)))
+		if w = b.wantState(w.ID, app.WithdrawalFailed); !utf8.ValidString(w.Reason) || len(w.Reason) != 253 {
+			t.Fatalf("%q", w.Reason)
+		}
+	})
+}
+
+func TestTransfers_OtherPayment(t *testing.T) {
+	for what, set := range map[string]string{"amount": "chain_amount = '0.5'", "address": "address = 'x'", "key": "payment_key = ''"} {
+		t.Run("a transaction with another "+what+" is not booked: an operator must look", func(t *testing.T) {
+			b := newBank(t, testkit.OpenDatabase(t, testkit.SQLiteConfig(t)))
+			b.fund(alice, "BTC", "5")
+			b.book(alice, "BTC")
+			w := b.mustWithdraw(alice, "w1", "BTC", "1")
+			b.turn()
+			b.mine("BTC", 1)
+			b.turn()
+			b.must(b.db.Tx(t.Context(), func(tx *database.Tx) error { return tx.DB().Exec("UPDATE chain_spend SET " + set).Error }))
+			b.mine("BTC", 5)
+			b.turn()
+			b.turn()
+			if w = b.wantState(w.ID, app.SentOut); w.Attention == "" {
+				t.Fatalf("%+v", w)
+			}
+		})
+	}
 }
 
 // Every write and every answer of the custody may be the last of a process. Whichever it

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"gorm.io/gorm"
 
@@ -122,14 +123,15 @@ func (s *Store) requestWithdrawal(b *batch, r *app.WithdrawalRequest, id, txID i
 	}
 	row := withdrawalRow{
 		ID: id, MemberID: r.MemberID, RequestKey: r.RequestKey, RequestHash: r.Hash(), Coin: coin.Name, Address: r.Address,
-		Amount: r.Amount, Fee: r.Limits.Fee, State: string(app.Approved), ReviewsNeeded: r.Limits.Reviews(r.Amount), Day: now / dayMs,
+		Amount: r.Amount, Fee: r.Limits.Fee, State: string(app.Approved), Day: now / dayMs,
 		NextMs: now, HoldTx: txID, CreatedMs: now, UpdatedMs: now,
 	}
-	if row.ReviewsNeeded > 0 {
-		row.State, row.NextMs = string(app.PendingReview), never
-	}
-	if err := b.mayWithdraw(&row, &r.Limits, now); err != nil {
+	daySum, err := b.mayWithdraw(&row, &r.Limits, now)
+	if err != nil {
 		return app.Withdrawal{}, false, err
+	}
+	if row.ReviewsNeeded = r.Limits.Reviews(daySum); row.ReviewsNeeded > 0 {
+		row.State, row.NextMs = string(app.PendingReview), never
 	}
 	total, err := row.money().Total()
 	if err != nil {
@@ -151,41 +153,40 @@ func (s *Store) requestWithdrawal(b *batch, r *app.WithdrawalRequest, id, txID i
 	return row.withdrawal(coin.Scale), false, b.tx.DB().Create(&row).Error
 }
 
-// mayWithdraw checks stops, the address book and the day's limit. The wallet row is
-// locked.
-func (b *batch) mayWithdraw(row *withdrawalRow, l *app.Limits, nowMs int64) error {
+// mayWithdraw checks stops, the address book and the day's limit, and returns the sum of
+// the day with this one. The wallet row is locked.
+func (b *batch) mayWithdraw(row *withdrawalRow, l *app.Limits, nowMs int64) (daySum int64, err error) {
 	stop, err := stopOf(b.tx.DB(), strconv.FormatInt(row.MemberID, 10), row.Coin)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if stop != nil {
-		return app.ErrStopped
+		return 0, app.ErrStopped
 	}
 	var listed []addressRow
 	err = b.tx.DB().Where("member_id = ? AND coin = ? AND address = ?", row.MemberID, row.Coin, row.Address).Find(&listed).Error
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case len(listed) == 0:
-		return app.ErrAddressNotInBook
+		return 0, app.ErrAddressNotInBook
 	case listed[0].UsableMs > nowMs:
-		return app.ErrAddressTooNew
+		return 0, app.ErrAddressTooNew
 	}
 	if l.DayLimit == 0 {
-		return nil
+		return row.Amount, nil // and nothing is reviewed
 	}
-	var sum int64
 	err = b.tx.DB().Model(&withdrawalRow{}).Select("COALESCE(SUM(amount), 0)").
 		Where("member_id = ? AND coin = ? AND day = ? AND state NOT IN ?", row.MemberID, row.Coin, row.Day,
 			[]string{string(app.Rejected), string(app.Canceled), string(app.WithdrawalFailed)}).
-		Scan(&sum).Error
+		Scan(&daySum).Error
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if sum, err = money.Add(sum, row.Amount); err != nil || sum > l.DayLimit {
-		return app.ErrDayLimit
+	if daySum, err = money.Add(daySum, row.Amount); err != nil || daySum > l.DayLimit {
+		return 0, app.ErrDayLimit
 	}
-	return nil
+	return daySum, nil
 }
 
 // book books an entry on locked wallets.
@@ -221,7 +222,8 @@ func (b *batch) saveWithdrawal(row *withdrawalRow, nowMs int64) error {
 	return b.tx.DB().Model(&withdrawalRow{}).Where("id = ?", row.ID).Select("*").Updates(row).Error
 }
 
-func cut(text string) string { return text[:min(len(text), maxNote)] }
+// cut shortens a text to maxNote bytes, between characters.
+func cut(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxNote)], "") }
 
 // end books the end of a withdrawal and leaves it in state.
 func (b *batch) end(row *withdrawalRow, state app.WithdrawalState, entry ledger.Entry, txID, nowMs int64) error {
@@ -413,6 +415,7 @@ func (s *Store) Postpone(ctx context.Context, id int64, state app.WithdrawalStat
 
 // ConfirmWithdrawal books a withdrawal that has left when its payment is in a block that
 // so many confirm, in the state of the chain that was read; done is false while it is not.
+// app.ErrOtherPayment when the transaction pays something else.
 func (s *Store) ConfirmWithdrawal(ctx context.Context, id int64, l *app.Limits) (done bool, err error) {
 	txIDs, err := s.nextTxIDs(ctx, 1)
 	if err != nil {
@@ -449,6 +452,9 @@ func (s *Store) confirm(b *batch, id int64, l *app.Limits, txID int64) (bool, er
 	if err := b.tx.DB().Where("coin = ? AND chain_tx = ? AND height > 0", row.Coin, row.ChainTx).Find(&spends).Error; err != nil {
 		return false, err
 	}
+	if len(spends) > 0 && !row.isPaidBy(&spends[0], l.Coin.Scale) {
+		return false, b.tx.Fail(app.ErrOtherPayment)
+	}
 	if len(spends) == 0 || at.Height-spends[0].Height+1 < l.Confirmations {
 		return false, nil
 	}
@@ -461,6 +467,12 @@ func (s *Store) confirm(b *batch, id int64, l *app.Limits, txID int64) (bool, er
 		return false, err
 	}
 	return true, b.end(row, app.Confirmed, entry, txID, now)
+}
+
+// isPaidBy reports whether a payment is the withdrawal's.
+func (r *withdrawalRow) isPaidBy(p *spendRow, scale int) bool {
+	units, exact, err := app.ChainUnits(p.ChainAmount, scale)
+	return err == nil && exact && units == r.Amount && p.Address == r.Address && p.PaymentKey == app.WithdrawalKey(r.ID)
 }
 
 // networkFee counts a chain's fee in units, up to whole ones: what is cut off stays in

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/zeromicro/go-zero/core/logx"
@@ -139,12 +140,13 @@ func (w *Worker) Watch(ctx context.Context, l *app.Limits) error {
 	if err != nil {
 		return fmt.Errorf("due deposits: %w", err)
 	}
-	for _, id := range ids {
+	var failed []error
+	for _, id := range ids { // one that fails keeps no other waiting
 		if err := w.store.CreditDeposit(ctx, l, id); err != nil {
-			return fmt.Errorf("credit deposit %d: %w", id, err)
+			failed = append(failed, fmt.Errorf("credit deposit %d: %w", id, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // nextBlock reads the block after the position, or goes back to where the best chain
@@ -214,7 +216,7 @@ func (w *Worker) fork(ctx context.Context, coin string, at custody.BlockID) (cus
 }
 
 func (w *Worker) stop(ctx context.Context, coin, reason string) error {
-	return w.store.SetStop(ctx, app.Stop{Scope: app.StopChain, Name: coin, SinceMs: w.clk.NowMs(), Reason: reason[:min(len(reason), maxReason)]})
+	return w.store.SetStop(ctx, app.Stop{Scope: app.StopChain, Name: coin, SinceMs: w.clk.NowMs(), Reason: strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")})
 }
 
 // maxReason is what a stop's reason has room for.
@@ -300,8 +302,11 @@ func (w *Worker) confirm(ctx context.Context, wd *app.Withdrawal) error {
 		return err
 	}
 	if done, err := w.store.ConfirmWithdrawal(ctx, wd.ID, &l); err != nil || done {
-		if errors.Is(err, app.ErrWithdrawalState) {
+		switch {
+		case errors.Is(err, app.ErrWithdrawalState):
 			return nil
+		case errors.Is(err, app.ErrOtherPayment):
+			return w.attend(ctx, wd, err.Error())
 		}
 		return err
 	}
