@@ -813,7 +813,7 @@ func TestTransfers_BadChain(t *testing.T) {
 
 func TestTransfers_OneFails(t *testing.T) {
 	b := newBank(t, testkit.OpenDatabase(t, testkit.SQLiteConfig(t)))
-	b.run(t, "a deposit that cannot be credited keeps no later one waiting", func(t *testing.T) {
+	b.run(t, "a deposit that cannot be credited keeps no later one waiting", func(*testing.T) {
 		b.pay(alice, "BTC", "1")
 		b.pay(bob, "BTC", "2")
 		b.mine("BTC", 3)
