@@ -67,13 +67,8 @@ func (s *sealed) full() *reconciler.Result {
 
 func eachDatabase(t *testing.T, run func(t *testing.T, s *sealed)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) {
-		cfg := testkit.SQLiteConfig(t)
-		run(t, newSealed(t, testkit.OpenDatabase(t, cfg), "sqlite:"+cfg.DSN))
-	})
-	t.Run("mariadb", func(t *testing.T) {
-		cfg := testkit.MariaDBConfig(t)
-		run(t, newSealed(t, testkit.OpenDatabase(t, cfg), "mysql:"+cfg.DSN))
+	testkit.DatabaseConfigs(t, func(t *testing.T, cfg database.Config) {
+		run(t, newSealed(t, testkit.OpenDatabase(t, cfg), cfg.Dialect+":"+cfg.DSN))
 	})
 }
 

@@ -220,7 +220,7 @@ func (r *Runner) faults(s *site.Site, l *load.Load) []fault.Fault {
 	links := shuffled(r.rnd, s.Links())
 	for n := range r.cfg.Toxics {
 		// Both run through all of theirs; their numbers share no pattern that leaves pairs out.
-		all = append(all, fault.Spoil(links[n%len(links)].Name, n+n/len(links), r.rnd))
+		all = append(all, fault.Spoil(links[n%len(links)].Name, n%len(links)+n/len(links), r.rnd))
 	}
 	var hooks []fault.Fault
 	for _, point := range fault.Points() {
