@@ -151,10 +151,10 @@ func TestReconciler_StopsWithdrawals(t *testing.T) {
 }
 
 func TestReconciler_RemembersDamage(t *testing.T) {
-	t.Run("a withdrawal that does not fit is found until it fits, however old it is", func(t *testing.T) {
+	t.Run("a deposit that does not fit is found until it fits, however old it is", func(t *testing.T) {
 		a := newAuditor(t, testkit.SQLiteConfig(t))
 		a.withdrawalsStory()
-		a.exec("UPDATE withdraw_record SET state = 'CONFIRMED' WHERE request_key = 'sent'")
+		a.exec("UPDATE deposit_record SET height = 0 WHERE state = 'CREDITED'")
 		for i := range 4 {
 			p, err := reconciler.New(a.db, a.Store, a.clk, time.Minute).Pass(t.Context())
 			if a.must(err); p.Found == 0 {
