@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zeromicro/go-zero/core/logx/logtest"
 	"google.golang.org/grpc"
 
 	walletpb "mscoin/grpc-common/gen/wallet/v1"
@@ -70,6 +71,13 @@ func TestGateway_Operators(t *testing.T) {
 		send(t, http.MethodPost, "/admin/withdraw/approve", ann, `{"id":7,"operator":"bob","reason":"x"}`, `"operator":"ann","approve":true`)
 		send(t, http.MethodPost, "/admin/withdraw/reject", bob, `{"id":7,"operator":"ann","reason":"x"}`, `"operator":"bob","approve":false`)
 		send(t, http.MethodGet, "/admin/fee-income?firstDay=2026-11-25&lastDay=2026-11-25", ann, "", `"day":"2026-11-25","coin":"BTC"`)
+	})
+	t.Run("who credited a member with what is in the log", func(t *testing.T) {
+		lines := logtest.NewCollector(t)
+		send(t, http.MethodPost, "/admin/deposit", ann, `{"reference":"r-1","memberId":7,"coin":"BTC","amount":"1.5","operator":"bob"}`, `"coin":"BTC"`)
+		if got := lines.String(); !strings.Contains(got, "operator ann credited member 7 with 1.5 BTC") {
+			t.Error(got)
+		}
 	})
 	t.Run("nobody else may decide", func(t *testing.T) {
 		for _, token := range []string{"", "ann", ann + "x"} {

@@ -62,7 +62,7 @@ func (a *API) Routes() []rest.Route {
 		{Method: get, Path: "/admin/symbols", Handler: a.serve(a.listSymbols)},
 		{Method: post, Path: "/admin/symbol", Handler: a.serve(a.createSymbol)},
 		{Method: post, Path: "/admin/symbol/phase", Handler: a.serve(a.setPhase)},
-		{Method: post, Path: "/admin/deposit", Handler: a.serve(a.deposit)},
+		{Method: post, Path: "/admin/deposit", Handler: a.serveNamed(a.deposit)},
 		{Method: get, Path: "/admin/deposits", Handler: a.serve(a.listDeposits)},
 		{Method: get, Path: "/admin/withdrawals", Handler: a.serve(a.listWithdrawals)},
 		{Method: post, Path: "/admin/withdraw/approve", Handler: a.serveNamed(a.reviewWithdrawal(true))},
@@ -296,7 +296,8 @@ func (a *API) setPhase(ctx context.Context, f *envelope.Fields) (any, error) {
 	return SymbolOf(resp.GetSymbol()), nil
 }
 
-func (a *API) deposit(ctx context.Context, f *envelope.Fields) (any, error) {
+// deposit credits what came by no chain. Who credited what is in the log.
+func (a *API) deposit(ctx context.Context, operator string, f *envelope.Fields) (any, error) {
 	request := &walletpb.DepositRequest{
 		Reference: f.Mandatory("reference", 64), MemberId: f.Int("memberId", 0, 1, maxID),
 		Coin: f.Mandatory("coin", 10), Amount: f.Amount("amount"),
@@ -315,6 +316,8 @@ func (a *API) deposit(ctx context.Context, f *envelope.Fields) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	logx.WithContext(ctx).Infof("operator %s credited member %d with %s %s, reference %q, again: %t",
+		operator, request.GetMemberId(), request.GetAmount(), request.GetCoin(), request.GetReference(), resp.GetRepeatedRequest())
 	w := resp.GetWallet()
 	return struct {
 		Coin          string `json:"coin"`
