@@ -112,9 +112,13 @@ func (w *world) noteRejections() {
 	}
 	for p := range w.partitions {
 		at, _ := w.funds.LoadPosition(context.Background(), wallet.ConsumerName, bus.TopicSettle, p)
+		if c.settled[p] == at.NextOffset {
+			continue
+		}
+		heads, _ := w.funds.LoadSymbolPositions(context.Background(), wallet.ConsumerName)
 		for ; c.settled[p] < at.NextOffset; c.settled[p]++ {
 			e, err := stream.OpenMessage(w.broker.topics[bus.TopicSettle][p][c.settled[p]])
-			if err != nil {
+			if err != nil || e.Body.Seq > heads[e.Body.Symbol].Seq { // set aside, not applied
 				continue
 			}
 			for _, u := range e.Body.Orders {

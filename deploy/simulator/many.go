@@ -41,7 +41,7 @@ func many(base uint64, n int, m *mutant, most int) (steps int64, failures []resu
 // it is not within n.
 func hunt(m *mutant, base uint64, n int) (schedules int, err error) {
 	for i := range n {
-		if r := run(base+uint64(i), m, false); m.kills(r.failure) {
+		if r := run(base+uint64(i), m, false); m.kills(r) {
 			return i + 1, r.failure
 		}
 	}

@@ -42,9 +42,9 @@ func (s *sim) hooks() hooks {
 	return s.mutant.hooks
 }
 
-// kills reports whether a failure is what the mutant had to cause.
-func (m *mutant) kills(failure error) bool {
-	return failure != nil && (!m.damagesLog || !standsStill(failure))
+// kills reports whether a schedule failed in the way that the mutant had to cause.
+func (m *mutant) kills(r result) bool {
+	return r.failure != nil && (!m.damagesLog || !standsStill(r.failure) && !r.unseen)
 }
 
 // standsStill reports whether a failure is that something waits for a person, and

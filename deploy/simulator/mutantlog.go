@@ -173,6 +173,24 @@ func dropKnown(s *sim, _ *process, cfg *exchange.Config) {
 // damage is the number of the record that the log damages in a schedule.
 func damage(s *sim) int64 { return int64(3 + s.seed%8) }
 
+// unseen reports whether a damaged record is the last one of its symbol.
+func (s *sim) unseen() bool {
+	last := map[string]int64{}
+	for _, msgs := range s.world.broker.topics[bus.TopicCompleted] {
+		for _, m := range msgs {
+			if e, err := stream.OpenMessage(m); err == nil {
+				last[e.Body.Symbol] = max(last[e.Body.Symbol], e.Body.Seq)
+			}
+		}
+	}
+	for symbol := range s.damaged {
+		if last[symbol] <= damage(s) {
+			return true
+		}
+	}
+	return false
+}
+
 // losing damages the log: one record never arrives.
 func losing(s *sim, l *logMutant) {
 	l.produce = func(topic string, partition int, msgs []bus.Message) (int64, error) {
@@ -180,6 +198,7 @@ func losing(s *sim, l *logMutant) {
 		for _, m := range msgs {
 			if e, err := stream.OpenMessage(m); topic == bus.TopicCompleted && err == nil && e.Body.Seq == damage(s) {
 				s.say("log", "loses record %d of %s", e.Body.Seq, e.Body.Symbol)
+				s.damaged[e.Body.Symbol] = true
 				continue
 			}
 			kept = append(kept, m)
@@ -198,6 +217,7 @@ func forging(s *sim, l *logMutant) {
 		for i, m := range forged {
 			if e, err := stream.OpenMessage(m); topic == bus.TopicCompleted && err == nil && e.Body.Seq == damage(s) {
 				s.say("log", "exchanges record %d of %s", e.Body.Seq, e.Body.Symbol)
+				s.damaged[e.Body.Symbol] = true
 				e.Body.Orders, e.Body.Trades = nil, nil
 				forged[i].Value, _, _ = stream.Seal(e.Body, e.PrevHash)
 			}

@@ -24,11 +24,12 @@ type result struct {
 	steps   int
 	failure error
 	story   *story
+	unseen  bool // the log was damaged at the last record of a symbol: nothing has followed that could tell
 }
 
 // run runs one schedule.
 func run(seed uint64, m *mutant, tell bool) result {
-	s := &sim{seed: seed, rnd: rand.New(rand.NewPCG(seed, 0x6d73636f696e)), mutant: m, nowMs: startMs} //nolint:gosec // a schedule, no secret
+	s := &sim{seed: seed, rnd: rand.New(rand.NewPCG(seed, 0x6d73636f696e)), mutant: m, nowMs: startMs, damaged: map[string]bool{}} //nolint:gosec // a schedule, no secret
 	if tell {
 		s.story = &story{}
 	}
@@ -48,7 +49,7 @@ func run(seed uint64, m *mutant, tell bool) result {
 		}
 	}
 	s.end()
-	return result{seed, s.steps, s.failure, s.story}
+	return result{seed, s.steps, s.failure, s.story, s.unseen()}
 }
 
 // storm lets members act while everything fails.

@@ -28,6 +28,8 @@ type sim struct {
 	later  []pending
 	calm   bool // no fault is made any more
 
+	damaged map[string]bool // symbols of which a mutant has damaged a record
+
 	failure error
 	story   *story // nil unless a person reads
 }

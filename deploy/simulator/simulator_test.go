@@ -68,13 +68,17 @@ func TestMutants(t *testing.T) {
 	}
 }
 
+// TestDamage: the damages of the mutants of H7, done to the real code. Only at the last
+// record of a symbol nobody can tell yet: a chain shows what its next link does not fit.
 func TestDamage(t *testing.T) {
 	for i := range controls {
 		t.Run(controls[i].name+": the symbol stands still, nothing is wrong", func(t *testing.T) {
 			still := 0
 			for seed := range uint64(200) {
 				if r := run(seed+1, &controls[i], false); r.failure != nil {
-					if still++; !standsStill(r.failure) {
+					if standsStill(r.failure) {
+						still++
+					} else if !r.unseen {
 						t.Fatalf("seed %d: %v", seed+1, r.failure)
 					}
 				}

@@ -154,7 +154,9 @@ func (s Site) changes(name string) []change {
 	}
 	switch name {
 	case "wallet":
-		return slices.Concat(listen, dsn, kafka, redis)
+		// Without a custody: coins of operators' deposits are on no chain, and its totals could not fit.
+		custody := []change{{path: "Custody.URL", value: ""}, {path: "Custody.Token", value: ""}}
+		return slices.Concat(listen, dsn, kafka, redis, custody)
 	case "ucenter":
 		return slices.Concat(listen, []change{profile}, dsn, sender)
 	case "exchange":
