@@ -57,14 +57,16 @@ type cluster struct {
 	symbols map[string]*binance.Client // who tries a symbol again and again
 }
 
-func newCluster(t *testing.T) *cluster {
+// newCluster starts a cluster. Of each service in spare there is an address more, at which
+// no instance runs yet.
+func newCluster(t *testing.T, spare ...string) *cluster {
 	t.Helper()
 	c := &cluster{
-		installation: newInstallation(t, "exchange", "wallet"),
+		installation: newInstallation(t, append([]string{"exchange", "wallet"}, spare...)...),
 		running:      map[string][]*process{}, leases: map[string]lease.Table{}, symbols: map[string]*binance.Client{},
 	}
 	for _, svc := range []string{"ucenter", "wallet", "exchange", "market", "gateway"} {
-		for i := range max(1, len(c.addr[svc])) {
+		for i := range max(1, len(c.addr[svc])-count(spare, svc)) {
 			c.running[svc] = append(c.running[svc], c.startInstance(svc, i))
 		}
 	}
@@ -112,12 +114,12 @@ func (c *cluster) owner(svc string, partition int) int {
 	return owner
 }
 
-// joined waits until both instances of a service are alive.
-func (c *cluster) joined(svc string) {
+// joined waits until n instances of a service are alive.
+func (c *cluster) joined(svc string, n int) {
 	c.t.Helper()
-	poll(c.t, patience, "both instances to join", func() error {
+	poll(c.t, patience, "instances to join", func() error {
 		v, err := c.leases[svc].Read(c.t.Context())
-		if err == nil && len(v.Instances) != 2 {
+		if err == nil && len(v.Instances) != n {
 			err = fmt.Errorf("%d instances of %s", len(v.Instances), svc)
 		}
 		return err
@@ -208,7 +210,7 @@ func (c *cluster) strike(svc string, r *rand.Rand, stop bool) time.Duration {
 	} else {
 		c.running[svc][i] = c.startInstance(svc, i)
 	}
-	c.joined(svc)
+	c.joined(svc, 2)
 	return took
 }
 
