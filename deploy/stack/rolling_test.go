@@ -105,7 +105,7 @@ func (l *load) place(ctx context.Context, o placed, side string) (accepted bool)
 }
 
 // Codes of the API.
-const noSuchOrder = -2013
+const noSuchOrder, internalError = -2013, -1001
 
 var (
 	// nothingDone says that an order was not placed: no matcher, or too much that waits.
@@ -130,7 +130,12 @@ func (l *load) status(t *testing.T, o placed) string {
 		query.Set("origClientOrderId", o.client)
 	}
 	var order struct{ Status string }
-	err := l.clients[o.account].Call(t.Context(), http.MethodGet, "/api/v3/order", query, &order)
+	var err error
+	testkit.Eventually(t, time.Minute, func() bool { // right after an outage a request may still be turned away
+		err = l.clients[o.account].Call(t.Context(), http.MethodGet, "/api/v3/order", query, &order)
+		refusal, ok := errors.AsType[*api.Refusal](err)
+		return !ok || refusal.Code != internalError
+	}, "the gateway tells of order %+v", o)
 	if refusal, ok := errors.AsType[*api.Refusal](err); ok && refusal.Code == noSuchOrder {
 		return ""
 	}
